@@ -1,0 +1,1 @@
+"""Ballast: an on-chain index keeper."""
