@@ -1,0 +1,1 @@
+"""Reading the chain: compiled artifacts, endpoints, bindings and the snapshot."""
