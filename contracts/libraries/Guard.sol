@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
+import {Limits} from "../interfaces/IIndexVault.sol";
+
+/// @notice The basket as it stood before the batch, at the prices that judge the batch.
+struct Before {
+    /// Raw amounts, whole-token units (10^decimals), prices (USD WAD), target weights (WAD); all in index order.
+    uint256[] balances;
+    uint256[] units;
+    uint256[] prices;
+    uint256[] weights;
+    /// USD WAD per asset, rounded down, and their sum.
+    uint256[] values;
+    uint256 nav;
+    /// Distance from the targets: sum of |value - weight x nav|, USD WAD.
+    uint256 gap;
+}
+
+/// @notice What a batch did, from measured balances. All USD WAD.
+struct Outcome {
+    uint256 sold;
+    uint256 bought;
+    uint256 nav;
+    /// Distance from the same target values as before.
+    uint256 gap;
+}
+
+/// @title  Guard
+/// @notice Decides whether a batch may stand. Pure, so that it can be checked by itself, and mirrored by the keeper.
+/// @dev    Bought value is rounded down and sold value up, so every test below is at least as strict as in exact
+///         arithmetic.
+library Guard {
+    using FixedPointMathLib for uint256;
+
+    uint256 internal constant WAD = 1e18;
+
+    error WorthlessBasket();
+    error BelowDeadBand(uint256 drift, uint256 deadBand);
+    error UnfairTrade(uint256 sold, uint256 bought, uint256 maxSlippage);
+    error BatchLossTooLarge(uint256 nav0, uint256 nav1, uint256 maxBatchLoss);
+    error LossBudgetExceeded(uint256 level, uint256 budget);
+    error TurnoverBudgetExceeded(uint256 level, uint256 budget);
+    error NotTowardsTarget(uint256 turnover, uint256 closed, uint256 allowance);
+    error TooLittleProgress(uint256 gap0, uint256 gap1, uint256 needed);
+
+    /// @notice Fills in the values, NAV and gap of `b` from its balances, prices and weights.
+    function valuate(Before memory b) internal pure {
+        uint256 n = b.balances.length;
+        b.values = new uint256[](n);
+        for (uint256 i; i < n; ++i) {
+            b.nav += b.values[i] = b.balances[i].fullMulDiv(b.prices[i], b.units[i]);
+        }
+        if (b.nav == 0) revert WorthlessBasket();
+        for (uint256 i; i < n; ++i) {
+            b.gap += b.values[i].dist(_target(b, i));
+        }
+    }
+
+    /// @notice Reverts unless drift is above the dead-band.
+    function checkDrift(Before memory b, uint256 deadBand) internal pure {
+        uint256 drift = b.gap.fullMulDiv(WAD, b.nav);
+        if (drift <= deadBand) revert BelowDeadBand(drift, deadBand);
+    }
+
+    /// @notice Values the measured change of every balance.
+    /// @param  balances Raw amounts after the batch, in index order.
+    function measure(Before memory b, uint256[] memory balances) internal pure returns (Outcome memory o) {
+        for (uint256 i; i < balances.length; ++i) {
+            uint256 value = b.values[i];
+            if (balances[i] > b.balances[i]) {
+                uint256 bought = (balances[i] - b.balances[i]).fullMulDiv(b.prices[i], b.units[i]);
+                o.bought += bought;
+                value += bought;
+            } else if (balances[i] < b.balances[i]) {
+                uint256 sold = (b.balances[i] - balances[i]).fullMulDivUp(b.prices[i], b.units[i]);
+                o.sold += sold;
+                // Selling everything can round to one wei more than it was worth.
+                value = value.zeroFloorSub(sold);
+            }
+            o.nav += value;
+            o.gap += value.dist(_target(b, i));
+        }
+    }
+
+    /// @notice Reverts unless the outcome is fair, near, towards the targets, and within both budgets.
+    /// @param  lossLevel Loss bucket before the batch, drained to now.
+    /// @param  turnoverLevel Turnover bucket before the batch, drained to now.
+    /// @return The two levels after the batch.
+    function check(
+        Before memory b,
+        Outcome memory o,
+        Limits memory limits,
+        uint256 lossLevel,
+        uint256 turnoverLevel
+    ) internal pure returns (uint256, uint256) {
+        if (o.bought * WAD < o.sold * (WAD - limits.maxSlippage)) {
+            revert UnfairTrade(o.sold, o.bought, limits.maxSlippage);
+        }
+        if (o.nav * WAD < b.nav * (WAD - limits.maxBatchLoss)) {
+            revert BatchLossTooLarge(b.nav, o.nav, limits.maxBatchLoss);
+        }
+
+        // A gain is never credited, or the next batch could lose it again.
+        lossLevel += b.nav.zeroFloorSub(o.nav).fullMulDivUp(WAD, b.nav);
+        if (lossLevel > limits.lossBudget) revert LossBudgetExceeded(lossLevel, limits.lossBudget);
+        uint256 turnover = o.sold + o.bought;
+        turnoverLevel += turnover.fullMulDivUp(WAD, b.nav);
+        if (turnoverLevel > limits.turnoverBudget) {
+            revert TurnoverBudgetExceeded(turnoverLevel, limits.turnoverBudget);
+        }
+
+        // Turnover never falls short of the gap it closes, and equals it only if no asset turns away from its target
+        // or crosses it. Summed over batches the gaps telescope, which bounds wash trading.
+        uint256 allowance = b.nav.fullMulDiv(limits.dust, WAD);
+        if (turnover + o.gap > b.gap + allowance) {
+            revert NotTowardsTarget(turnover, b.gap.zeroFloorSub(o.gap), allowance);
+        }
+        uint256 needed = b.nav.fullMulDivUp(limits.minProgress, WAD);
+        if (o.gap + needed > b.gap) revert TooLittleProgress(b.gap, o.gap, needed);
+
+        return (lossLevel, turnoverLevel);
+    }
+
+    /// @dev Target value of asset `i` at the NAV before the batch, so that one batch has one yardstick.
+    function _target(Before memory b, uint256 i) private pure returns (uint256) {
+        return b.nav.fullMulDiv(b.weights[i], WAD);
+    }
+}
