@@ -80,6 +80,7 @@ interface IIndexVault {
     error NotKeeper(address caller, address keeper);
     error RebalancingPaused();
     error ZeroAddress();
+    error NoCode(address account);
     error LengthMismatch(uint256 given, uint256 expected);
     error TooManyAssets(uint256 count, uint256 max);
     error ForbiddenAsset(address token);

@@ -10,11 +10,7 @@ import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 /// @dev    Levels are fractions of NAV, WAD.
 library Bucket {
     /// @notice The level after `elapsed` seconds. The drain is rounded down, against whoever wants headroom.
-    function drained(uint256 level, uint256 capacity, uint256 elapsed, uint256 window)
-        internal
-        pure
-        returns (uint256)
-    {
+    function drained(uint256 level, uint256 capacity, uint256 elapsed, uint256 window) internal pure returns (uint256) {
         if (elapsed >= window) elapsed = window;
         return FixedPointMathLib.zeroFloorSub(level, capacity * elapsed / window);
     }

@@ -88,13 +88,11 @@ library Guard {
     /// @param  lossLevel Loss bucket before the batch, drained to now.
     /// @param  turnoverLevel Turnover bucket before the batch, drained to now.
     /// @return The two levels after the batch.
-    function check(
-        Before memory b,
-        Outcome memory o,
-        Limits memory limits,
-        uint256 lossLevel,
-        uint256 turnoverLevel
-    ) internal pure returns (uint256, uint256) {
+    function check(Before memory b, Outcome memory o, Limits memory limits, uint256 lossLevel, uint256 turnoverLevel)
+        internal
+        pure
+        returns (uint256, uint256)
+    {
         if (o.bought * WAD < o.sold * (WAD - limits.maxSlippage)) {
             revert UnfairTrade(o.sold, o.bought, limits.maxSlippage);
         }

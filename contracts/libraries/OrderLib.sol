@@ -52,10 +52,7 @@ library OrderLib {
         for (uint256 i; i < order.sells.length; ++i) {
             Sell memory sell = order.sells[i];
             data = abi.encodePacked(
-                data,
-                uint8(_fit(sell.index, type(uint8).max)),
-                uint128(_fit(sell.amount, type(uint128).max)),
-                sell.to
+                data, uint8(_fit(sell.index, type(uint8).max)), uint128(_fit(sell.amount, type(uint128).max)), sell.to
             );
         }
         for (uint256 i; i < order.buys.length; ++i) {
@@ -74,7 +71,9 @@ library OrderLib {
         pure
         returns (Order memory order, bytes calldata route)
     {
-        if (data.length < HEADER) revert MalformedOrder(data.length, HEADER);
+        if (data.length < HEADER) {
+            revert MalformedOrder(data.length, HEADER);
+        }
         order.nonce = uint64(bytes8(data[0:8]));
         order.deadline = uint40(bytes5(data[8:13]));
         order.epoch = uint32(bytes4(data[13:17]));
