@@ -1,0 +1,86 @@
+# Two commands: `make demo` and `make test`. Both set up what they need; nothing is installed twice.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+PYTHON ?= python3
+BIN := .venv/bin
+SOLC_VERSION := 0.8.30
+
+# The npm compiler behind a wrapper, unless the user names a folder with a native `solc-v$(SOLC_VERSION)`.
+SOLCX_BINARY_PATH ?= $(CURDIR)/.ballast/solc
+export SOLCX_BINARY_PATH
+export FOUNDRY_SOLC := $(SOLCX_BINARY_PATH)/solc-v$(SOLC_VERSION)
+export FOUNDRY_DISABLE_NIGHTLY_WARNING := 1
+FORGE := node_modules/.bin/forge
+
+SOURCES := $(shell find contracts -name '*.sol' -not -path '*/.cache/*')
+
+.PHONY: help setup demo test test-contracts test-python test-fork check format clean lock
+
+help: ## what each target does
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.ready node_modules/.ready .ballast/solc/.ready .build/.ready ## install everything, locked, and compile the contracts
+
+demo: setup ## rebalance a real basket through real DEX bytecode on the embedded chain
+	@$(BIN)/ape run demo
+
+test: setup test-contracts test-python test-fork ## every test
+
+test-contracts: setup ## forge: unit, fuzz, invariants
+	@$(FORGE) test
+
+test-python: setup ## pytest: unit, property, end to end on the embedded chain
+	@$(BIN)/pytest tests/unit tests/property tests/e2e
+
+test-fork: setup ## ape: the fork suite, on the embedded chain or on MAINNET_RPC_URL
+	@$(BIN)/python scripts/fork_tests.py
+
+check: setup ## lint, types, format, import rule
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(FORGE) fmt --check
+	@$(BIN)/pytest -q tests/unit/test_import_rule.py
+
+format: setup ## rewrite Python and Solidity in the house format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+	@$(FORGE) fmt
+
+lock: ## resolve the Python lock anew (needs `uv`)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements.lock
+
+clean: ## remove everything that setup made
+	rm -rf .venv node_modules .ballast .build contracts/.cache
+
+.venv/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Ballast needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=") if sys.version_info < (3, 11) else None'
+	@echo "installing Python packages (about a minute) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@# So that `ape` finds the compiler however it is called: a start-up file sets the default for every interpreter here.
+	@echo "import os; os.environ.setdefault('SOLCX_BINARY_PATH', '$(CURDIR)/.ballast/solc')" \
+	  > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/ballast_solc.pth"
+	@touch $@
+
+node_modules/.ready: package-lock.json
+	@node -e 'if (parseInt(process.versions.node) < 20) { console.error("Ballast needs Node 20 or newer, this is " + process.version); process.exit(1) }'
+	@echo "installing npm packages ..."
+	@npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+.ballast/solc/.ready: scripts/solc.js node_modules/.ready
+	@mkdir -p $(@D)
+	@printf '#!/bin/sh\nexec node "%s" "$$@"\n' "$(CURDIR)/scripts/solc.js" > $(@D)/solc-v$(SOLC_VERSION)
+	@chmod +x $(@D)/solc-v$(SOLC_VERSION)
+	@touch $@
+
+.build/.ready: $(SOURCES) ape-config.yaml .venv/.ready .ballast/solc/.ready
+	@test -x "$(FOUNDRY_SOLC)" || { echo "no solc-v$(SOLC_VERSION) in $(SOLCX_BINARY_PATH); unset SOLCX_BINARY_PATH to use the npm compiler"; exit 1; }
+	@echo "compiling contracts ..."
+	@mkdir -p $(@D)
+	@$(BIN)/ape compile --force > .build/compile.log 2>&1 || { tail -n 20 .build/compile.log; exit 1; }
+	@touch $@
