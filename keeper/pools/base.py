@@ -1,0 +1,97 @@
+"""What every pool kind has in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Annotated, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
+"""20 bytes in hex, in any spelling; compared without regard to case."""
+
+FeePips = Annotated[int, Field(ge=0, lt=1_000_000)]
+"""A fee on the input, in millionths."""
+
+PIPS = 1_000_000
+"""Millionths in one."""
+
+
+class SwapError(Exception):
+    """The pool cannot do this swap: too small, beyond its liquidity, or beyond what is known of its ticks."""
+
+
+class Model(BaseModel):
+    """A frozen record that refuses unknown fields and silent conversions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Swapped(NamedTuple):
+    """The outcome of an exact-input swap: raw units of the other token, and the pool after it."""
+
+    amount_out: int
+    pool: BasePool
+
+
+class BasePool(Model):
+    """A pool of two tokens at one block. Swaps return a new pool and leave this one as it is.
+
+    Amounts are raw token units and equal the contract's to the wei.
+    """
+
+    address: Address
+    token0: Address
+    token1: Address
+
+    @model_validator(mode="after")
+    def _tokens_are_ordered(self) -> Self:
+        if int(self.token0, 16) >= int(self.token1, 16):
+            raise ValueError(f"token0 must be the lower address: {self.token0} is not below {self.token1}")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What a swap calls this pool: its address as the file spells it."""
+        return self.address
+
+    @property
+    def tokens(self) -> tuple[str, str]:
+        """Both tokens, token0 first."""
+        return self.token0, self.token1
+
+    def other(self, token: str) -> str:
+        """The token that ``token`` is traded against."""
+        return self.token1 if token == self.token0 else self.token0
+
+    def respelt(self, spelling: Mapping[str, str]) -> Self:
+        """This pool with its tokens spelt as in ``spelling`` (lower case to the wanted spelling).
+
+        Raises:
+            KeyError: a token is not listed.
+        """
+        return self.model_copy(
+            update={"token0": spelling[self.token0.lower()], "token1": spelling[self.token1.lower()]}
+        )
+
+    def _zero_for_one(self, token_in: str) -> bool:
+        if token_in not in self.tokens:
+            raise SwapError(f"pool {self.name} does not hold {token_in}")
+        return token_in == self.token0
+
+    @abstractmethod
+    def swap(self, token_in: str, amount_in: int) -> Swapped:
+        """Swap exactly ``amount_in`` raw units of ``token_in`` for the other token.
+
+        Raises:
+            SwapError: the pool cannot take the whole input, or would pay nothing for it.
+        """
+
+    @abstractmethod
+    def marginal_price(self, token_in: str) -> float:
+        """Raw units out per raw unit in for an infinitesimal swap, after the fee."""
+
+    @abstractmethod
+    def virtual_reserves(self) -> tuple[float, float]:
+        """Raw reserves of a constant-product pool that quotes the same price and depth here; a measure of depth."""

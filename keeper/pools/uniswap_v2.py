@@ -1,0 +1,45 @@
+"""Uniswap V2 pairs and their forks: constant product, the fee taken from the input.
+
+Formula: ``UniswapV2Pair.swap`` accepts any output that keeps the product of the fee-adjusted balances; the largest such
+output is ``floor(r_out * in * (1 - fee) / (r_in + in * (1 - fee)))``.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from keeper.pools.base import PIPS, BasePool, FeePips, SwapError, Swapped
+from keeper.units import Uint
+
+_MAX_RESERVE = 2**112 - 1  # the pair stores reserves as uint112 and reverts with OVERFLOW beyond
+
+Reserve = Annotated[Uint, Field(gt=0, le=_MAX_RESERVE)]
+
+
+class UniswapV2Pool(BasePool):
+    """A constant-product pair."""
+
+    kind: Literal["uniswap_v2"] = "uniswap_v2"
+    fee_pips: FeePips
+    reserve0: Reserve
+    reserve1: Reserve
+
+    def swap(self, token_in: str, amount_in: int) -> Swapped:
+        zero_for_one = self._zero_for_one(token_in)
+        reserve_in, reserve_out = (self.reserve0, self.reserve1) if zero_for_one else (self.reserve1, self.reserve0)
+        if reserve_in + amount_in > _MAX_RESERVE:
+            raise SwapError(f"pool {self.name}: reserve would pass 2**112 with {amount_in} more")
+        after_fee = amount_in * (PIPS - self.fee_pips)
+        amount_out = reserve_out * after_fee // (reserve_in * PIPS + after_fee)
+        if amount_out <= 0:
+            raise SwapError(f"pool {self.name}: {amount_in} is too small to buy anything")
+        after = (reserve_in + amount_in, reserve_out - amount_out)
+        reserve0, reserve1 = after if zero_for_one else after[::-1]
+        return Swapped(amount_out, self.model_copy(update={"reserve0": reserve0, "reserve1": reserve1}))
+
+    def marginal_price(self, token_in: str) -> float:
+        price = self.reserve1 / self.reserve0 if self._zero_for_one(token_in) else self.reserve0 / self.reserve1
+        return price * (1 - self.fee_pips / PIPS)
+
+    def virtual_reserves(self) -> tuple[float, float]:
+        return float(self.reserve0), float(self.reserve1)
