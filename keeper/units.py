@@ -104,6 +104,13 @@ def _decimal(value: object) -> object:
     return value
 
 
+def _number(value: object) -> object:
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError(f'must be a number, got "{value}"') from None
+
+
 _AsString = PlainSerializer(str, return_type=str, when_used="json")
 
 Int = Annotated[int, BeforeValidator(_whole_number), _AsString, Field(ge=-(2**255), lt=2**255)]
@@ -114,6 +121,9 @@ Uint = Annotated[int, BeforeValidator(_whole_number), _AsString, Field(ge=0, le=
 
 Wad = Uint
 """A fraction or a USD value in WAD, spelt as a decimal string of the integer."""
+
+Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+"""A finite float; a string too, since YAML 1.1 takes 1e-3 for one."""
 
 Fraction = Annotated[Decimal, BeforeValidator(_decimal), _AsString, Field(ge=0, allow_inf_nan=False)]
 """A fraction as people write it in a policy: 0.05 is five percent; a number or a string."""

@@ -41,6 +41,7 @@ class BasePool(Model):
     Amounts are raw token units and equal the contract's to the wei.
     """
 
+    kind: str
     address: Address
     token0: Address
     token1: Address

@@ -1,0 +1,97 @@
+"""What the keeper is told: when to trade, how far, and when to refuse."""
+
+from decimal import Decimal
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from keeper.pools.base import Model
+from keeper.units import Fraction, Number, Uint
+
+
+class Always(Model):
+    """Look for a rebalance at every opportunity."""
+
+    kind: Literal["always"] = "always"
+
+
+class Band(Model):
+    """Look for a rebalance once any asset's weight w has left the band around its target t."""
+
+    kind: Literal["band"] = "band"
+    absolute: Fraction | None = Field(
+        default=None,
+        exclude_if=lambda width: width is None,
+        description="fires when |w - t| is above this; fraction of NAV",
+    )
+    relative: Fraction | None = Field(
+        default=None, exclude_if=lambda width: width is None, description="fires when |w - t| is above this times t"
+    )
+
+    @model_validator(mode="after")
+    def _has_a_width(self) -> Self:
+        if self.absolute is None and self.relative is None:
+            raise ValueError("a band needs absolute or relative, or both")
+        return self
+
+
+Trigger = Annotated[Always | Band, Field(discriminator="kind")]
+
+Gas = Annotated[int, Field(ge=0)]
+
+
+class GasUnits(Model):
+    """Units of gas that a rebalance is expected to burn: ``base`` once, then one entry per swap by kind of pool."""
+
+    base: Gas = Field(default=150_000, description="order, prices, guard and transfers")
+    uniswap_v2: Gas = Field(default=70_000, description="one swap on a Uniswap V2 pair")
+    uniswap_v3: Gas = Field(default=90_000, description="one swap on a Uniswap V3 pool")
+
+    def of(self, kind: str) -> int:
+        """Units for one swap on a pool of this kind."""
+        units: int = getattr(self, kind)
+        return units
+
+
+class Policy(Model):
+    """How the keeper decides. Only ``trigger`` and ``tracking_penalty`` must be given."""
+
+    trigger: Trigger = Field(description="when to look for a rebalance")
+    tracking_penalty: Annotated[Number, Field(gt=0)] = Field(
+        description="what a distance of d USD from the targets costs: this times d**2 / (2 NAV) USD. Dimensionless,"
+        " above 0: risk aversion times variance times time to the next trade"
+    )
+    gas_price_wei: Uint | None = Field(
+        default=None,
+        exclude_if=lambda price: price is None,
+        description="wei per unit of gas, 0 or more; if absent, base fee plus priority fee of the snapshot",
+    )
+    gas_units: GasUnits = Field(default=GasUnits(), description="units of gas by kind of swap")
+    slippage: Annotated[Fraction, Field(lt=1)] = Field(
+        default=Decimal("0.005"),
+        description="how far below the simulation a bought amount may end; fraction, 0 to below 1",
+    )
+    headroom_share: Annotated[Fraction, Field(gt=0, le=1)] = Field(
+        default=Decimal("0.9"),
+        description="the part of each of the vault's limits that a plan may use, since prices move before inclusion;"
+        " fraction, above 0 to 1",
+    )
+    max_hops: Annotated[int, Field(ge=1, le=3)] = Field(
+        default=3, description="most swaps from a sold to a bought asset"
+    )
+    max_price_age: Annotated[int, Field(gt=0)] | None = Field(
+        default=None,
+        exclude_if=lambda age: age is None,
+        description="breaker: refuse if an oracle price is older, seconds, above 0; off if absent",
+    )
+    max_gas_price_wei: Uint | None = Field(
+        default=None,
+        exclude_if=lambda price: price is None,
+        description="breaker: refuse if a unit of gas costs more wei; off if absent",
+    )
+    min_pool_liquidity_usd: Annotated[Number, Field(gt=0)] | None = Field(
+        default=None,
+        exclude_if=lambda floor: floor is None,
+        description="filter: leave out pools whose priced side is worth less at the current price, USD, above 0;"
+        " off if absent",
+    )
