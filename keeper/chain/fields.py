@@ -1,0 +1,48 @@
+"""What the project's own files are made of."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from eth_utils.address import is_hex_address, to_checksum_address
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError, model_validator
+
+
+def _address(value: Any) -> str:
+    # YAML reads an unquoted address as a number.
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = f"0x{value:040x}"
+    if not isinstance(value, str) or not is_hex_address(value):
+        raise ValueError(f"{value!r} is no address")
+    return to_checksum_address(value)
+
+
+Address = Annotated[str, BeforeValidator(_address)]
+"""A checksummed address, read from any spelling."""
+
+
+Hash = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-f]{64}$")]
+"""32 bytes in lower-case hexadecimal."""
+
+
+class Strict(BaseModel):
+    """A part of a file that people write: frozen, and an unknown key is refused by naming those that are known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            unknown = [key for key in data if key not in cls.model_fields]
+            if unknown:
+                raise ValueError(f"unknown key {unknown[0]!r}; allowed: {', '.join(sorted(cls.model_fields))}")
+        return data
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing that is wrong, in one line: where in the file, and what. Never the value: it may be a secret."""
+    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    what = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {what}" if where else what

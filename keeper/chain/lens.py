@@ -1,0 +1,332 @@
+"""One `eth_call` that reads everything a decision needs, at one block: `contracts/periphery/Lens.sol`, never deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from eth_abi.abi import decode as abi_decode
+from eth_abi.exceptions import DecodingError
+from eth_utils.address import to_checksum_address
+
+from keeper.chain import bindings
+from keeper.chain.errors import NodeError, OracleRefused, RpcError
+from keeper.chain.venues import UniswapV2Venue, UniswapV3Venue
+from keeper.domain.errors import InputError
+from keeper.domain.snapshot import AssetState, Block, Limits, Snapshot, Token, VaultState
+from keeper.pools import Pool, Tick, UniswapV2Pool, UniswapV3Pool
+from keeper.units import format_units
+
+if TYPE_CHECKING:
+    from keeper.chain.rpc import Endpoint, Header
+
+# EIP-3860; also what a node refuses in a call without a recipient.
+MAX_INIT_CODE = 49_152
+
+_KIND_V2, _KIND_V3 = 0, 1
+
+# `LensView` of the contract. It leaves as revert data, so no ABI lists it.
+_LIMITS = "(uint64,uint64,uint64,uint64,uint64,uint64,uint64,uint32,uint32)"
+_VAULT = (
+    "(uint256,uint256,uint256,uint256,bool,address,address,address,address,"
+    f"uint256[],uint256[],{_LIMITS},uint256,uint256)"
+)
+_ASSET = "(address,string,uint8,uint256,uint256,bytes)"
+_POOL = (
+    "(uint8,address,address,address,uint24,int24,uint256,uint256,uint160,uint128,int24,int24,int24,(int24,int128)[])"
+)
+_VIEW = f"(uint256,uint256,{_VAULT},{_ASSET}[],{_POOL}[])"
+
+
+class VaultLimits(NamedTuple):
+    """The vault's limits as the contract holds them: fractions in WAD, times in seconds."""
+
+    max_slippage: int
+    max_batch_loss: int
+    loss_budget: int
+    turnover_budget: int
+    dead_band: int
+    min_progress: int
+    dust: int
+    window: int
+    cooldown: int
+
+
+@dataclass(frozen=True, slots=True)
+class VaultFacts:
+    """What the vault says of itself. Balances and targets (WAD) in index order, times in seconds."""
+
+    address: str
+    nonce: int
+    total_supply: int
+    epoch: int
+    last_rebalance: int
+    paused: bool
+    keeper: str
+    owner: str
+    oracle: str
+    executor: str
+    balances: tuple[int, ...]
+    targets: tuple[int, ...]
+    limits: VaultLimits
+    loss_headroom: int
+    turnover_headroom: int
+
+    @property
+    def ready_at(self) -> int:
+        """The first timestamp at which the cooldown is over."""
+        return self.last_rebalance + self.limits.cooldown if self.last_rebalance else 0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFacts:
+    """A token and its price in USD WAD for one whole token, or what the oracle reverted with instead."""
+
+    token: Token
+    price: int
+    price_updated_at: int
+    price_error: bytes
+
+    def refusal(self, timestamp: int) -> str | None:
+        """Why the oracle gives no price at `timestamp`, in one line; None if it does."""
+        return explain_price_error(self.token.symbol, self.price_error, timestamp) if self.price_error else None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Everything at one block. The basket comes first among `tokens`, in index order."""
+
+    chain_id: int
+    block: Block
+    native_token: str
+    vault: VaultFacts
+    tokens: tuple[TokenFacts, ...]
+    pools: tuple[Pool, ...]
+
+    @property
+    def tag(self) -> dict[str, object]:
+        """The block that was read, as a JSON-RPC parameter."""
+        return {"blockHash": self.block.hash, "requireCanonical": True}
+
+    @property
+    def basket(self) -> tuple[TokenFacts, ...]:
+        """The tokens that the vault holds, in index order."""
+        return self.tokens[: len(self.vault.balances)]
+
+    def refusals(self) -> list[str]:
+        """Why prices that a decision needs are missing; empty if none is."""
+        needed = [*self.basket, *(t for t in self.tokens[len(self.basket) :] if self._is_native(t))]
+        return [reason for facts in needed if (reason := facts.refusal(self.block.timestamp)) is not None]
+
+    def snapshot(self) -> Snapshot:
+        """The facts a decision rests on. Raises `OracleRefused` if the oracle gave no price for one of them."""
+        if refusals := self.refusals():
+            raise OracleRefused("; ".join(refusals))
+        vault = self.vault
+        return Snapshot(
+            version=1,
+            chain_id=self.chain_id,
+            block=self.block,
+            native_price=next(facts.price for facts in self.tokens if self._is_native(facts)),
+            tokens=tuple(facts.token for facts in self.tokens),
+            vault=VaultState(
+                address=vault.address,
+                nonce=vault.nonce,
+                total_supply=vault.total_supply,
+                assets=tuple(
+                    AssetState(
+                        token=facts.token.address,
+                        balance=balance,
+                        target_weight=target,
+                        price=facts.price,
+                        price_updated_at=facts.price_updated_at,
+                    )
+                    for facts, balance, target in zip(self.basket, vault.balances, vault.targets, strict=True)
+                ),
+                limits=Limits(
+                    max_slippage=vault.limits.max_slippage,
+                    max_batch_loss=vault.limits.max_batch_loss,
+                    dust=vault.limits.dust,
+                    min_progress=vault.limits.min_progress,
+                    dead_band=vault.limits.dead_band,
+                    loss_headroom=vault.loss_headroom,
+                    turnover_headroom=vault.turnover_headroom,
+                ),
+            ),
+            pools=self.pools,
+        )
+
+    def _is_native(self, facts: TokenFacts) -> bool:
+        return facts.token.address == self.native_token
+
+
+@dataclass(frozen=True, slots=True)
+class Lens:
+    """What to read: a vault, the tokens that routes may pass through, and where to look for pools.
+
+    `tick_words` is how many bitmap words (256 tick spacings each) of a V3 pool are read on either side of its price.
+    """
+
+    chain_id: int
+    vault: str
+    native_token: str
+    connectors: tuple[str, ...]
+    venues: tuple[UniswapV2Venue | UniswapV3Venue, ...]
+    tick_words: int
+
+    def read(self, endpoint: Endpoint) -> Reading:
+        """Reads the latest block. Raises `RpcError`, or `InputError` if the vault or a venue is not what it says."""
+        header = endpoint.header()
+        priority_fee = endpoint.quantity("eth_maxPriorityFeePerGas")
+        return self._reading(header, priority_fee, self._call(endpoint, header))
+
+    def init_code(self) -> bytes:
+        """The call's data. Raises `InputError` if it is larger than a chain accepts."""
+        extras = (*self.connectors, self.native_token)
+        venues = [
+            (_KIND_V2, venue.factory, (venue.fee_pips,))
+            if isinstance(venue, UniswapV2Venue)
+            else (_KIND_V3, venue.factory, venue.fees)
+            for venue in self.venues
+        ]
+        code = bindings.constructor_call("Lens", self.vault, extras, venues, self.tick_words)
+        if len(code) > MAX_INIT_CODE:
+            raise InputError(
+                f"the lens and its arguments are {len(code)} bytes and a chain takes {MAX_INIT_CODE}: "
+                "configure fewer connectors or venues"
+            )
+        return code
+
+    def _call(self, endpoint: Endpoint, header: Header) -> Sequence[Any]:
+        try:
+            endpoint.request("eth_call", {"data": "0x" + self.init_code().hex()}, header.tag)
+        except NodeError as error:
+            data = error.data
+            if data is None:  # the node failed, not the lens
+                raise
+        else:
+            raise RpcError(f"{endpoint.name} ran the lens without its revert: it does not run calls as a chain would")
+        # The view is a dynamic struct, so it starts with its own offset; no selector does.
+        if data[:32] != (32).to_bytes(32, "big"):
+            raise InputError(
+                f"cannot read the vault {self.vault}: the lens {bindings.explain(data)}; "
+                "check the deployment file, the connectors and the venues"
+            )
+        try:
+            view: Sequence[Any] = abi_decode([_VIEW], data)[0]
+        except DecodingError:
+            raise RpcError(f"{endpoint.name} cut the lens's answer short: {len(data)} bytes") from None
+        return view
+
+    def _reading(self, header: Header, priority_fee: int, view: Sequence[Any]) -> Reading:
+        _, _, vault, tokens, pools = view
+        facts = tuple(_token_facts(token) for token in tokens)
+        return Reading(
+            chain_id=self.chain_id,
+            block=Block(
+                number=header.number,
+                hash=header.hash,
+                timestamp=header.timestamp,
+                base_fee_per_gas=header.base_fee_per_gas,
+                priority_fee_per_gas=priority_fee,
+            ),
+            native_token=self.native_token,
+            vault=_vault_facts(self.vault, vault),
+            tokens=facts,
+            pools=tuple(_pool(pool) for pool in pools),
+        )
+
+
+def explain_price_error(symbol: str, data: bytes, timestamp: int) -> str:
+    """Why the oracle refused a price, in words and numbers. `timestamp` is that of the block asked at, seconds."""
+    error = bindings.decode_error(data)
+    match error:
+        case ("StalePrice", numbers):
+            age = timestamp - numbers["updatedAt"]
+            return f"the price of {symbol} is stale: {age} s old, and its heartbeat is {numbers['heartbeat']} s"
+        case ("PriceOutOfBounds", numbers):
+            price, least, most = (format_units(numbers[name], 18) for name in ("price", "min", "max"))
+            return f"the price of {symbol} is out of bounds: ${price} is not between ${least} and ${most}"
+        case ("NotPositive", numbers):
+            return f"the price of {symbol} is not positive: its feed answered {numbers['answer']}"
+        case ("NoFeed", _):
+            return f"the vault's oracle has no feed for {symbol}"
+        case _:
+            return f"the oracle gave no price for {symbol}: {bindings.explain(data)}"
+
+
+def _vault_facts(address: str, vault: Sequence[Any]) -> VaultFacts:
+    (
+        nonce,
+        supply,
+        epoch,
+        last_rebalance,
+        paused,
+        keeper,
+        owner,
+        oracle,
+        executor,
+        balances,
+        targets,
+        limits,
+        loss,
+        turnover,
+    ) = vault
+    return VaultFacts(
+        address=address,
+        nonce=nonce,
+        total_supply=supply,
+        epoch=epoch,
+        last_rebalance=last_rebalance,
+        paused=paused,
+        keeper=to_checksum_address(keeper),
+        owner=to_checksum_address(owner),
+        oracle=to_checksum_address(oracle),
+        executor=to_checksum_address(executor),
+        balances=balances,
+        targets=targets,
+        limits=VaultLimits(*limits),
+        loss_headroom=loss,
+        turnover_headroom=turnover,
+    )
+
+
+def _token_facts(token: Sequence[Any]) -> TokenFacts:
+    address, symbol, decimals, price, updated_at, error = token
+    return TokenFacts(
+        token=Token(address=to_checksum_address(address), symbol=symbol, decimals=decimals),
+        price=price,
+        price_updated_at=updated_at,
+        price_error=error,
+    )
+
+
+def _pool(pool: Sequence[Any]) -> Pool:
+    kind, address, token0, token1, fee, spacing, reserve0, reserve1, sqrt_price, liquidity, tick, low, high, ticks = (
+        pool
+    )
+    address, token0, token1 = (to_checksum_address(a) for a in (address, token0, token1))
+    if kind == _KIND_V2:
+        return UniswapV2Pool(
+            kind="uniswap_v2",
+            address=address,
+            token0=token0,
+            token1=token1,
+            fee_pips=fee,
+            reserve0=reserve0,
+            reserve1=reserve1,
+        )
+    return UniswapV3Pool(
+        kind="uniswap_v3",
+        address=address,
+        token0=token0,
+        token1=token1,
+        fee_pips=fee,
+        tick_spacing=spacing,
+        sqrt_price_x96=sqrt_price,
+        liquidity=liquidity,
+        tick=tick,
+        ticks=tuple(Tick(index=index, liquidity_net=net) for index, net in ticks),
+        tick_range=(low, high),
+    )

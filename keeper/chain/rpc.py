@@ -1,0 +1,156 @@
+"""One JSON-RPC endpoint over HTTP: requests, their errors in one line each, and the few facts every caller needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from keeper.chain.errors import NodeError, RpcError
+from keeper.domain.errors import InputError
+
+# What nodes that anyone can mint money on call themselves.
+_DEVELOPMENT_CLIENTS = ("anvil", "hardhat", "ganache")
+
+_MESSAGE_LENGTH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The facts of one block header. Fees in wei per gas, the timestamp in seconds."""
+
+    number: int
+    hash: str
+    timestamp: int
+    base_fee_per_gas: int
+
+    @property
+    def tag(self) -> dict[str, object]:
+        """This very block as a JSON-RPC parameter (EIP-1898); a node that has reorganised it away must refuse."""
+        return {"blockHash": self.hash, "requireCanonical": True}
+
+
+class Endpoint:
+    """A JSON-RPC endpoint. `name` is its address without path, query or user, for those may hold credentials."""
+
+    def __init__(self, url: str, timeout: float = 20.0) -> None:
+        # Importing web3 takes a second, which the commands that never leave the machine should not pay.
+        from web3.providers.rpc import HTTPProvider  # noqa: PLC0415
+
+        address = urlsplit(url)
+        self.name = f"{address.scheme}://{address.hostname}" + (f":{address.port}" if address.port else "")
+        # No retries: a late answer describes a market that has gone, and the loop asks again anyway.
+        self._provider = HTTPProvider(url, {"timeout": timeout}, exception_retry_configuration=None)
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.name!r})"
+
+    def request(self, method: str, *params: Any) -> Any:
+        """The `result` of a JSON-RPC request. Raises `RpcError`, or `NodeError` where the node answered an error."""
+        from requests import RequestException  # noqa: PLC0415 - comes with web3, see above
+        from web3.types import RPCEndpoint  # noqa: PLC0415
+
+        try:
+            reply = self._provider.make_request(RPCEndpoint(method), params)
+        except RequestException as error:
+            raise RpcError(f"cannot reach the node at {self.name}: {_reason(error)}") from None
+        except (ValueError, TypeError):  # not JSON
+            raise RpcError(f"{self.name} does not speak JSON-RPC: {method} got no JSON back") from None
+        if not isinstance(reply, dict):
+            raise RpcError(f"{self.name} does not speak JSON-RPC: {method} got a {type(reply).__name__} back")
+        if reply.get("error") is not None:
+            raise _node_error(self.name, method, reply["error"])
+        if "result" not in reply:
+            raise RpcError(f"{self.name} answered {method} with neither a result nor an error")
+        return reply["result"]
+
+    def quantity(self, method: str, *params: Any) -> int:
+        """A request whose result is a hexadecimal quantity."""
+        result = self.request(method, *params)
+        try:
+            return int(result, 16)
+        except (TypeError, ValueError):
+            raise RpcError(f"{self.name} answered {method} with no number: {_one_line(str(result))}") from None
+
+    def data(self, method: str, *params: Any) -> bytes:
+        """A request whose result is hexadecimal data."""
+        result = self.request(method, *params)
+        try:
+            return bytes.fromhex(result.removeprefix("0x"))
+        except (AttributeError, ValueError):
+            raise RpcError(f"{self.name} answered {method} with no data: {_one_line(str(result))}") from None
+
+    def header(self, block: int | str = "latest") -> Header:
+        """The header of a block, by number or tag."""
+        tag = hex(block) if isinstance(block, int) else block
+        found = self.request("eth_getBlockByNumber", tag, False)
+        if found is None:
+            raise RpcError(f"{self.name} has no block {block}")
+        try:
+            return Header(
+                number=int(found["number"], 16),
+                hash=found["hash"],
+                timestamp=int(found["timestamp"], 16),
+                base_fee_per_gas=int(found["baseFeePerGas"], 16),
+            )
+        except (KeyError, TypeError, ValueError):
+            raise RpcError(f"{self.name} gave a block without an EIP-1559 header") from None
+
+    def check_chain_id(self, expected: int) -> None:
+        """Raises `InputError` if the node follows another chain."""
+        actual = self.quantity("eth_chainId")
+        if actual != expected:
+            raise InputError(f"{self.name} follows chain {actual}, but the configuration says chain_id {expected}")
+
+    def is_development_node(self) -> bool:
+        """Whether anyone could make money and history here: anvil, hardhat or ganache, also behind a proxy."""
+        version = str(self.request("web3_clientVersion")).lower()
+        if any(client in version for client in _DEVELOPMENT_CLIENTS):
+            return True
+        try:
+            self.request("anvil_nodeInfo")
+        except NodeError:
+            return False
+        return True
+
+
+def _node_error(name: str, method: str, error: Any) -> NodeError:
+    if not isinstance(error, dict):
+        return NodeError(f"{name} refused {method}: {_one_line(str(error))}", 0, None)
+    code = error.get("code")
+    message = _one_line(str(error.get("message", "no message")))
+    return NodeError(f"{name} refused {method}: {message}", code if isinstance(code, int) else 0, _revert_data(error))
+
+
+def _revert_data(error: dict[str, Any]) -> bytes | None:
+    """Geth, Erigon and anvil put the data in `error.data`, Nethermind after a word, hardhat one level deeper."""
+    data = error.get("data")
+    if isinstance(data, dict):
+        data = data.get("data")
+    if not isinstance(data, str):
+        return None
+    data = data.removeprefix("Reverted ")
+    try:
+        return bytes.fromhex(data.removeprefix("0x")) if data.startswith("0x") else None
+    except ValueError:
+        return None
+
+
+def _reason(error: Exception) -> str:
+    """What stopped a request. Not its own message: that quotes the URL, which may hold a credential."""
+    from requests import ConnectionError as NoConnection  # noqa: PLC0415 - comes with web3, see above
+    from requests import HTTPError, Timeout  # noqa: PLC0415
+
+    if isinstance(error, Timeout):
+        return "it did not answer in time"
+    if isinstance(error, HTTPError) and error.response is not None:
+        return f"HTTP status {error.response.status_code}"
+    if isinstance(error, NoConnection):
+        return "no connection"
+    return type(error).__name__
+
+
+def _one_line(text: str) -> str:
+    """Printable, on one line and short: anvil quotes a call's whole revert data in its message."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= _MESSAGE_LENGTH else line[: _MESSAGE_LENGTH - 1] + "…"

@@ -1,0 +1,28 @@
+"""Where pools are looked for: a pool is admitted by the factory that made it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from keeper.chain.fields import Address, Strict
+
+
+class UniswapV2Venue(Strict):
+    """Uniswap V2 or a fork of it. The fee in millionths is the fork's, for no pair can be asked."""
+
+    kind: Literal["uniswap_v2"]
+    factory: Address
+    fee_pips: int = Field(default=3000, ge=0, lt=1_000_000)
+
+
+class UniswapV3Venue(Strict):
+    """Uniswap V3 or a fork of it. `fees` are the tiers to look for, in millionths."""
+
+    kind: Literal["uniswap_v3"]
+    factory: Address
+    fees: tuple[Annotated[int, Field(ge=0, lt=1_000_000)], ...] = Field(default=(100, 500, 3000, 10000), min_length=1)
+
+
+Venue = Annotated[UniswapV2Venue | UniswapV3Venue, Field(discriminator="kind")]
