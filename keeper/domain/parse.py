@@ -10,7 +10,6 @@ from keeper.domain.errors import InputError
 from keeper.domain.policy import Policy
 from keeper.domain.snapshot import Snapshot
 
-
 _IN_PLAIN_WORDS = {"extra_forbidden": "unknown field", "missing": "missing"}
 
 
