@@ -46,8 +46,8 @@ def load(name: str) -> Artifact:
 
 
 @lru_cache(maxsize=1)
-def _contract_types(modified: int) -> dict[str, Any]:
-    """Parsed once per compilation: the manifest is large, and `modified` tells one compilation from the next."""
+def _contract_types(modified: int) -> dict[str, Any]:  # noqa: ARG001 (the cache key)
+    """The manifest is large: parse it once per compilation, told apart by the time it was `modified`."""
     manifest: dict[str, Any] = json.loads(MANIFEST.read_text(encoding="utf-8"))
     contract_types: dict[str, Any] = manifest.get("contractTypes") or {}
     return contract_types
