@@ -1,0 +1,107 @@
+"""The arithmetic of the offline mainnet's market: prices to pool prices, money to liquidity. Pure and in integers.
+
+Prices are answers of USD feeds, all with the same number of decimals.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from math import isqrt
+from typing import NamedTuple
+
+from keeper.pools.tick_math import MAX_TICK, sqrt_price_at_tick, tick_at_sqrt_price
+
+Q96 = 2**96
+BPS = 10_000
+_UNIT = 10**30
+
+
+class Side(NamedTuple):
+    """One token of a pool: its decimals and its USD price as its feed gives it."""
+
+    decimals: int
+    price: int
+
+
+class Position(NamedTuple):
+    """A tick range and its liquidity."""
+
+    lower: int
+    upper: int
+    liquidity: int
+
+
+# Half-widths in ticks (hundredths of a percent) and the share of the pool's money in each, the rest over all prices.
+_VOLATILE = ((400, 2_000), (1_500, 3_500), (11_000, 3_000))
+_STABLE = ((5, 4_000), (50, 3_500), (500, 1_500))
+
+
+def price_ratio(side0: Side, side1: Side) -> tuple[int, int]:
+    """Raw token1 that one raw token0 is worth, as a fraction."""
+    return side0.price * 10**side1.decimals, side1.price * 10**side0.decimals
+
+
+def sqrt_price(side0: Side, side1: Side) -> int:
+    """The sqrtPriceX96 of a V3 pool that agrees with the feeds, rounded down."""
+    numerator, denominator = price_ratio(side0, side1)
+    return isqrt((numerator << 192) // denominator)
+
+
+def pair_reserves(side0: Side, side1: Side, usd: int) -> tuple[int, int]:
+    """Reserves of a V2 pair that holds about `usd` whole dollars at the feeds' prices (8 decimals)."""
+    numerator, denominator = price_ratio(side0, side1)
+    reserve0 = usd * 10**8 * 10**side0.decimals // (2 * side0.price)
+    return reserve0, reserve0 * numerator // denominator
+
+
+def pair_trade(reserve0: int, reserve1: int, side0: Side, side1: Side) -> tuple[bool, int]:
+    """The input that brings a V2 pair to the feeds' ratio: (whether it is token0, raw amount); amount 0 for none.
+
+    After an input x the constant-product rule leaves (r + x)(r + gx) = r s with g = 0.997, where r is the reserve of
+    what comes in, s what the other reserve is worth in it at the new ratio; this solves it for x.
+    """
+    numerator, denominator = price_ratio(side0, side1)
+    zero_for_one = reserve1 * denominator > reserve0 * numerator
+    if zero_for_one:
+        reserve, product = reserve0, reserve0 * reserve1 * denominator // numerator
+    else:
+        reserve, product = reserve1, reserve0 * reserve1 * numerator // denominator
+    root = isqrt((1997 * reserve) ** 2 - 4 * 997 * 1000 * (reserve**2 - product))
+    return zero_for_one, max(0, (root - 1997 * reserve) // (2 * 997))
+
+
+def positions(side0: Side, side1: Side, spacing: int, usd: int, *, stable: bool, label: str) -> list[Position]:
+    """Overlapping positions around the feeds' price that hold about `usd` whole dollars: narrow to unlimited.
+
+    `label` seeds how wide they are: no two pools and no two seeds have the same ranges.
+    """
+    price = sqrt_price(side0, side1)
+    tick = tick_at_sqrt_price(price)
+    placed = []
+    left = BPS
+    for width, share in _STABLE if stable else _VOLATILE:
+        below, above = (width * jitter(f"{label}/{width}/{side}") // BPS for side in ("below", "above"))
+        lower = (tick - below) // spacing * spacing
+        upper = -(-(tick + above + 1) // spacing) * spacing
+        placed.append((lower, upper, share))
+        left -= share
+    limit = MAX_TICK // spacing * spacing
+    placed.append((-limit, limit, left))
+    return [
+        Position(lower, upper, usd * share // BPS * 10**8 * _UNIT // _value(side0, side1, price, (lower, upper)))
+        for lower, upper, share in placed
+    ]
+
+
+def _value(side0: Side, side1: Side, price: int, ticks: tuple[int, int]) -> int:
+    """What `_UNIT` of liquidity in a range around `price` holds, in the feeds' units of money."""
+    lower, upper = (sqrt_price_at_tick(tick) for tick in ticks)
+    amount0 = _UNIT * Q96 * (upper - price) // (upper * price)
+    amount1 = _UNIT * (price - lower) // Q96
+    return amount0 * side0.price // 10**side0.decimals + amount1 * side1.price // 10**side1.decimals
+
+
+def jitter(label: str) -> int:
+    """A factor between 0.8 and 1.2 in basis points, the same for the same label on every machine."""
+    digest = hashlib.sha256(label.encode()).digest()
+    return 8_000 + int.from_bytes(digest[:8]) % 4_001
