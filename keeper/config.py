@@ -16,8 +16,10 @@ from keeper.chain.fields import Address, Strict, first_problem
 from keeper.chain.lens import Lens
 from keeper.chain.venues import Venue
 from keeper.domain.errors import InputError
-from keeper.domain.parse import load_policy
+from keeper.domain.parse import load_policy, load_snapshot
 from keeper.domain.policy import Policy
+from keeper.domain.snapshot import Snapshot
+from keeper.submit.sender import Sending
 from keeper.submit.signer import Keystore, SignerConfig
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
@@ -44,22 +46,6 @@ class Chain(Strict):
         if address.scheme not in ("http", "https") or not address.hostname:
             raise ValueError("must be an http:// or https:// URL")
         return url
-
-
-class Sending(Strict):
-    """How a transaction is sent. Times in seconds, fees in wei per gas."""
-
-    deadline_seconds: int = Field(default=300, gt=0)
-    """An order expires this long after the block it was made for."""
-    gas_margin_bps: int = Field(default=2_000, ge=0, le=20_000)
-    """Gas limit over the node's estimate."""
-    max_fee_per_gas: int | None = Field(default=None, gt=0)
-    """Never offer more; no transaction is sent while the base fee leaves no room below it."""
-    timeout_blocks: int = Field(default=25, gt=0)
-    """Stop waiting for a receipt after this many blocks."""
-    timeout_seconds: float = Field(default=600, gt=0)
-    """Stop waiting for a receipt after this long, if blocks stop coming."""
-    poll_seconds: float = Field(default=1, gt=0)
 
 
 class Config(Strict):
@@ -123,8 +109,18 @@ class Config(Strict):
 
 def read_policy(path: Path) -> Policy:
     """Reads a policy file. Raises `InputError`."""
+    text = read_text(path, "policy")
     try:
-        return load_policy(read_text(path, "policy"))
+        return load_policy(text)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def read_snapshot(path: Path) -> Snapshot:
+    """Reads a snapshot file. Raises `InputError`."""
+    text = read_text(path, "snapshot")
+    try:
+        return load_snapshot(text)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 

@@ -38,6 +38,15 @@ _UNLISTED_ERRORS: dict[str, tuple[str, ...]] = {
 _CONTRACTS = ("IndexVault", "PriceOracle", "SwapExecutor")
 
 
+def _function(name: str, inputs: dict[str, str], output: str) -> dict[str, Any]:
+    return {
+        "type": "function",
+        "name": name,
+        "inputs": [{"name": argument, "type": kind} for argument, kind in inputs.items()],
+        "outputs": [{"name": "", "type": output}],
+    }
+
+
 class Interface:
     """The functions and events of one ABI, by name; no contract of the project overloads a name it uses."""
 
@@ -69,6 +78,24 @@ class Interface:
         }
 
 
+ERC20 = Interface(
+    [
+        {
+            "type": "event",
+            "name": "Transfer",
+            "inputs": [
+                {"name": "from", "type": "address", "indexed": True},
+                {"name": "to", "type": "address", "indexed": True},
+                {"name": "amount", "type": "uint256", "indexed": False},
+            ],
+        },
+        _function("allowance", {"owner": "address", "spender": "address"}, "uint256"),
+        _function("balanceOf", {"account": "address"}, "uint256"),
+    ]
+)
+"""What the keeper asks of any token."""
+
+
 @lru_cache(maxsize=8)
 def interface(contract: str) -> Interface:
     """The interface of one of the project's contracts."""
@@ -83,15 +110,20 @@ def constructor_call(contract: str, *arguments: Any) -> bytes:
     return artifact.bytecode + abi_encode(types, arguments)
 
 
-def view(endpoint: Endpoint, contract: str, address: str, function: str, *arguments: Any, block: object) -> Any:
-    """The value, or the tuple of values, that a view function returns at `block` (a JSON-RPC block parameter)."""
-    abi = interface(contract)
+def view(
+    endpoint: Endpoint, contract: str | Interface, address: str, function: str, *arguments: Any, block: object
+) -> Any:
+    """The value, or the tuple of values, that a view function returns at `block` (a JSON-RPC block parameter).
+
+    `contract` is the name of one of the project's contracts, or the interface of a foreign one.
+    """
+    abi = interface(contract) if isinstance(contract, str) else contract
     call = {"to": address, "data": "0x" + abi.encode(function, *arguments).hex()}
     output = endpoint.data("eth_call", call, block)
     try:
         values = abi.decode(function, output)
     except DecodingError:
-        raise InputError(f"the contract at {address} has no {function}(): it is no {contract}") from None
+        raise InputError(f"the contract at {address} does not answer {function}() as it should") from None
     return values[0] if len(values) == 1 else values
 
 

@@ -1,4 +1,4 @@
-"""One `eth_call` that reads everything a decision needs, at one block: `contracts/periphery/Lens.sol`, never deployed."""
+"""One `eth_call` reads all that a decision needs, at one block: `contracts/periphery/Lens.sol`, never deployed."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class VaultFacts:
     @property
     def ready_at(self) -> int:
         """The first timestamp at which the cooldown is over."""
-        return self.last_rebalance + self.limits.cooldown if self.last_rebalance else 0
+        return self.last_rebalance + self.limits.cooldown
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,10 @@ class Lens:
 
     def read(self, endpoint: Endpoint) -> Reading:
         """Reads the latest block. Raises `RpcError`, or `InputError` if the vault or a venue is not what it says."""
-        header = endpoint.header()
+        return self.read_at(endpoint, endpoint.header())
+
+    def read_at(self, endpoint: Endpoint, header: Header) -> Reading:
+        """As `read`, for a block that the caller has just asked for."""
         priority_fee = endpoint.quantity("eth_maxPriorityFeePerGas")
         return self._reading(header, priority_fee, self._call(endpoint, header))
 
@@ -220,7 +223,9 @@ class Lens:
         return view
 
     def _reading(self, header: Header, priority_fee: int, view: Sequence[Any]) -> Reading:
-        _, _, vault, tokens, pools = view
+        _, timestamp, vault, tokens, pools = view
+        if timestamp != header.timestamp:
+            raise RpcError(f"asked for the block of timestamp {header.timestamp}, the node read that of {timestamp}")
         facts = tuple(_token_facts(token) for token in tokens)
         return Reading(
             chain_id=self.chain_id,
@@ -295,11 +300,16 @@ def _vault_facts(address: str, vault: Sequence[Any]) -> VaultFacts:
 def _token_facts(token: Sequence[Any]) -> TokenFacts:
     address, symbol, decimals, price, updated_at, error = token
     return TokenFacts(
-        token=Token(address=to_checksum_address(address), symbol=symbol, decimals=decimals),
+        token=Token(address=to_checksum_address(address), symbol=_printable(symbol) or address[:10], decimals=decimals),
         price=price,
         price_updated_at=updated_at,
         price_error=error,
     )
+
+
+def _printable(symbol: str) -> str:
+    """A token chooses its own symbol, and this one ends in terminals and logs."""
+    return "".join(character for character in symbol if character.isprintable())[:32]
 
 
 def _pool(pool: Sequence[Any]) -> Pool:

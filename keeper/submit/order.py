@@ -20,7 +20,7 @@ _BUY = 17
 
 @dataclass(frozen=True, slots=True)
 class OrderSell:
-    """`amount` raw units of the asset at `index`, sent to `to` before the route runs; the zero address for the executor."""
+    """`amount` raw units of the asset at `index`, sent out before the route runs; to the executor if `to` is zero."""
 
     index: int
     amount: int
@@ -56,13 +56,13 @@ class Order:
         """The packed bytes. Raises ValueError if a number does not fit its field or indexes do not ascend."""
         return b"".join(
             (
-                _pack(self.nonce, 8),
-                _pack(self.deadline, 5),
-                _pack(self.epoch, 4),
-                _pack(len(self.sells), 1),
-                _pack(len(self.buys), 1),
-                *(_pack(s.index, 1) + _pack(s.amount, 16) + address_bytes(s.to) for s in _ascending(self.sells)),
-                *(_pack(b.index, 1) + _pack(b.min_amount, 16) for b in _ascending(self.buys)),
+                pack(self.nonce, 8),
+                pack(self.deadline, 5),
+                pack(self.epoch, 4),
+                pack(len(self.sells), 1),
+                pack(len(self.buys), 1),
+                *(pack(s.index, 1) + pack(s.amount, 16) + address_bytes(s.to) for s in _ascending(self.sells)),
+                *(pack(b.index, 1) + pack(b.min_amount, 16) for b in _ascending(self.buys)),
                 self.route,
             )
         )
@@ -108,7 +108,8 @@ def address_bytes(address: str) -> bytes:
     return raw
 
 
-def _pack(value: int, size: int) -> bytes:
+def pack(value: int, size: int) -> bytes:
+    """`value` in `size` bytes, big-endian. Raises ValueError if it does not fit."""
     if not 0 <= value < 1 << 8 * size:
         raise ValueError(f"{value} does not fit in {8 * size} bits")
     return value.to_bytes(size, "big")

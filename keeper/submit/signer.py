@@ -131,21 +131,19 @@ def development_addresses() -> frozenset[str]:
     return frozenset(Account.from_mnemonic(DEVELOPMENT_MNEMONIC, account_path=path).address for path in paths)
 
 
-def check_key_fits_node(address: str, *, development: bool) -> None:
+def check_may_sign(address: str, *, development_node: bool) -> None:
     """Raises `InputError` unless a development node meets a well-known development key, and a real one any other.
 
     The devnet has mainnet's chain id, so a signature made there by a real key would be valid on mainnet.
     """
     well_known = address in development_addresses()
-    if development and not well_known:
+    if development_node and not well_known:
         raise InputError(
             f"{address} may not sign on a development node: its signature would be valid on the real chain too; "
             f'use an account of the mnemonic "{DEVELOPMENT_MNEMONIC}"'
         )
-    if well_known and not development:
-        raise InputError(
-            f"{address} is a well-known development account: its key is public, so it signs only on a devnet"
-        )
+    if well_known and not development_node:
+        raise InputError(f"{address} is a development account: everybody has its key, so it signs only on a devnet")
 
 
 def _from_environment(variable: str) -> LocalSigner:
@@ -154,7 +152,7 @@ def _from_environment(variable: str) -> LocalSigner:
         raise InputError(f"the environment variable {variable}, which should hold the keeper's key, is not set")
     try:
         account = Account.from_key(key.strip())
-    except Exception:  # noqa: BLE001 - whatever went wrong, its message may quote the key
+    except Exception:  # whatever went wrong, its message may quote the key
         raise InputError(f"the environment variable {variable} holds no private key (64 hexadecimal digits)") from None
     return LocalSigner(account)
 

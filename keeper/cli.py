@@ -1,0 +1,327 @@
+"""The command `keeper`.
+
+Exit codes: 0 done or nothing to do, 1 failed, 2 bad usage or configuration, 3 refused by a breaker. Whatever goes
+wrong is one line on stderr.
+"""
+
+# Commands import what they need when they run: web3 alone takes a second, and `plan --snapshot` needs no chain.
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from keeper.chain.errors import Refused, RpcError
+from keeper.domain.errors import InputError
+from keeper.units import WAD, format_units, percent, usd
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from rich.table import Table
+
+    from keeper.chain.lens import Reading
+    from keeper.config import Config
+    from keeper.domain.decision import Decision
+    from keeper.domain.snapshot import Snapshot
+    from keeper.loop import Keeper, Outcome
+    from keeper.ops.status import Status
+    from keeper.submit.signer import Signer
+
+FAILED, BAD_USAGE, REFUSED = 1, 2, 3
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+def config_option(command: _Command) -> _Command:
+    """`--config`, the same on every command that reads the chain."""
+    return click.option(
+        "--config",
+        "config_path",
+        type=click.Path(path_type=Path),
+        default=Path("ballast.yaml"),
+        envvar="BALLAST_CONFIG",
+        show_default=True,
+        help="Configuration file (or set BALLAST_CONFIG).",
+    )(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a command and exits with its code."""
+    sys.exit(_main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
+    from keeper.submit.errors import SendError
+
+    try:
+        code: int | None = app.main(args=arguments, prog_name="keeper", standalone_mode=False)
+    except click.ClickException as error:
+        return _stop(error.format_message(), BAD_USAGE)
+    except InputError as error:
+        return _stop(str(error), BAD_USAGE)
+    except Refused as refusal:
+        return _stop(f"refused: {refusal}", REFUSED)
+    except (RpcError, SendError) as error:
+        return _stop(str(error), FAILED)
+    except click.Abort:
+        return _stop("interrupted", FAILED)
+    return code or 0
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ballast", message="%(version)s")
+def app() -> None:
+    """Keeps an on-chain index on its target weights. Nothing is sent without --live."""
+
+
+@app.command()
+@config_option
+@as_json
+def check(config_path: Path, as_json: bool) -> int:
+    """Look at everything that must be in order before the keeper may send."""
+    from keeper.ops.preflight import preflight
+    from keeper.submit.signer import address_of
+
+    keeper = _assemble(config_path)
+    signer = keeper.config.signer
+    locate = None if signer is None else lambda: address_of(signer)
+    checks = preflight(keeper.endpoint, keeper.deployment, keeper.lens, locate)
+    failed = next((found for found in checks if not found.ok), None)
+    if as_json:
+        _print_json(
+            {
+                "ok": failed is None,
+                "checks": [{"name": c.name, "ok": c.ok, "detail": c.detail} for c in checks],
+            }
+        )
+    else:
+        table = _table("", "check", "what was found")
+        for found in checks:
+            table.add_row("[green]ok[/]" if found.ok else "[red]no[/]", found.name, found.detail)
+        _print(table)
+    return 0 if failed is None else _stop(f"{failed.name}: {failed.detail}", failed.exit_code)
+
+
+@app.command()
+@config_option
+@as_json
+def status(config_path: Path, as_json: bool) -> int:
+    """Show the vault: weights against targets, drift, what its limits still allow."""
+    from keeper.ops.status import status_json, status_of
+
+    reading = _connect(config_path).read()
+    found = status_of(reading)
+    if as_json:
+        _print_json(status_json(reading, found))
+    else:
+        _print_status(reading, found)
+    return 0
+
+
+@app.command()
+@config_option
+@as_json
+def snapshot(config_path: Path, as_json: bool) -> int:
+    """Print every fact that a decision needs, at the latest block, as a snapshot file."""
+    del as_json  # a snapshot has one form; the flag is there because every command has it
+    click.echo(_connect(config_path).read().snapshot().model_dump_json(indent=2))
+    return 0
+
+
+@app.command()
+@config_option
+@click.option("--snapshot", "snapshot_path", type=click.Path(path_type=Path), help="Decide on this file, offline.")
+@click.option("--policy", "policy_path", type=click.Path(path_type=Path), help="Decide by this policy file.")
+@as_json
+def plan(config_path: Path, snapshot_path: Path | None, policy_path: Path | None, as_json: bool) -> int:
+    """Decide and show the decision; send nothing. With --snapshot and --policy, touch no network either."""
+    from keeper.config import read_policy, read_snapshot
+    from keeper.policy import decide
+
+    if snapshot_path is None:
+        keeper = _connect(config_path)
+        facts = keeper.read().snapshot()
+        policy = keeper.config.policy if policy_path is None else read_policy(policy_path)
+    elif policy_path is None:
+        raise click.UsageError("--snapshot needs --policy")
+    else:
+        facts, policy = read_snapshot(snapshot_path), read_policy(policy_path)
+    decision = decide(facts, policy)
+    if as_json:
+        click.echo(decision.model_dump_json(indent=2))
+    else:
+        _print_decision(facts, decision)
+    return _stop(f"refused: {decision.reason}", REFUSED) if decision.refused else 0
+
+
+@app.command()
+@config_option
+@click.option("--once", is_flag=True, help="One tick, then exit.")
+@click.option("--live", is_flag=True, help="Sign and send. Without it the batch is only simulated.")
+@as_json
+def run(config_path: Path, once: bool, live: bool, as_json: bool) -> int:
+    """Read, decide and rebalance: once, or at every new block until SIGTERM or SIGINT."""
+    from keeper import loop
+
+    keeper = _connect(config_path)
+    signer = _unlock(keeper.config) if live else None
+
+    def report(outcome: Outcome) -> None:
+        if as_json:
+            click.echo(json.dumps(outcome.to_json(), indent=2 if once else None))
+        else:
+            _print_outcome(outcome)
+
+    if once:
+        outcome = loop.tick(keeper, keeper.endpoint.header(), signer)
+        report(outcome)
+        return _stop(f"refused: {outcome.reason}", REFUSED) if outcome.status == "refused" else 0
+
+    loop.run(keeper, signer, _until_told_to_stop(), report, _complain)
+    return 0
+
+
+@app.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8545, show_default=True, help="0 for any free port.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same chain.")
+@click.option("--load", "load_path", type=click.Path(path_type=Path), help="Start from a state written by --dump.")
+@click.option("--dump", "dump_path", type=click.Path(path_type=Path), help="Write the state here when it ends.")
+@as_json
+def devnet(port: int, seed: int, load_path: Path | None, dump_path: Path | None, as_json: bool) -> int:
+    """Run the offline mainnet until SIGTERM or SIGINT: real bytecode at real addresses, chain id 1."""
+    raise NotImplementedError
+
+
+def _assemble(config_path: Path) -> Keeper:
+    from keeper.config import Config
+    from keeper.loop import Keeper
+
+    return Keeper.assemble(Config.load(config_path))
+
+
+def _connect(config_path: Path) -> Keeper:
+    keeper = _assemble(config_path)
+    keeper.check_chain()
+    return keeper
+
+
+def _unlock(config: Config) -> Signer:
+    from keeper.submit.signer import unlock
+
+    if config.signer is None:
+        raise InputError("--live needs a signer: add one to the configuration file")
+    return unlock(config.signer)
+
+
+def _until_told_to_stop() -> threading.Event:
+    """An event that SIGTERM and SIGINT set, so that what is under way is finished first."""
+    stop = threading.Event()
+
+    def finish(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, finish)
+    return stop
+
+
+def _complain(reason: str) -> None:
+    click.echo(f"keeper: {' '.join(reason.split())}", err=True)
+
+
+def _stop(reason: str, code: int) -> int:
+    _complain(reason)
+    return code
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(value, indent=2))
+
+
+def _table(*columns: str) -> Table:
+    """A table without lines; columns named with a leading ">" are set flush right."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left")
+    return table
+
+
+def _print_status(reading: Reading, found: Status) -> None:
+    vault = reading.vault
+    table = _table("asset", ">balance", ">value", ">weight", ">target", ">off by", "price")
+    for asset in found.assets:
+        token = asset.facts.token
+        age = reading.block.timestamp - asset.facts.price_updated_at
+        off = None if asset.weight is None else asset.weight - asset.target
+        table.add_row(
+            token.symbol,
+            format_units(asset.balance, token.decimals),
+            "?" if asset.value is None else usd(asset.value),
+            "?" if asset.weight is None else percent(asset.weight),
+            percent(asset.target),
+            "?" if off is None else f"{off * 100 / WAD:+.2f}",
+            asset.refusal or f"{usd(asset.facts.price)}, {age} s old",
+        )
+    _print(table)
+    drift = "?" if found.drift is None else percent(found.drift)
+    lines = {
+        "vault": vault.address + (" (rebalancing is paused)" if vault.paused else ""),
+        "block": str(reading.block.number),
+        "NAV": "?" if found.nav is None else usd(found.nav),
+        "drift": f"{drift} (dead band {percent(vault.limits.dead_band)})",
+        "headroom": f"loss {percent(vault.loss_headroom)}, turnover {percent(vault.turnover_headroom)}",
+        "cooldown": f"{found.cooldown} s left" if found.cooldown else "over",
+        "nonce": str(vault.nonce),
+        "keeper": vault.keeper,
+    }
+    for name, text in lines.items():
+        click.echo(f"{name:<10}{text}")
+
+
+def _print_decision(facts: Snapshot, decision: Decision) -> None:
+    def amount(raw: int, token: str) -> str:
+        return f"{format_units(raw, facts.token[token].decimals)} {facts.symbol(token)}"
+
+    click.echo(f"{decision.action}: {decision.reason}")
+    if decision.swaps:
+        kinds = {pool.name: f"{pool.kind} {pool.fee_pips / 10_000:g}%" for pool in facts.pools}
+        table = _table("pool", "kind", ">in", ">out")
+        for swap in decision.swaps:
+            sent, received = amount(swap.amount_in, swap.token_in), amount(swap.amount_out, swap.token_out)
+            table.add_row(swap.pool, kinds[swap.pool], sent, received)
+        _print(table)
+    for sell in decision.sells:
+        click.echo(f"sell {amount(sell.amount, sell.token)}")
+    for buy in decision.buys:
+        click.echo(f"buy  {amount(buy.amount, buy.token)}, at least {amount(buy.min_amount, buy.token)}")
+
+
+def _print_outcome(outcome: Outcome) -> None:
+    click.echo(f"block {outcome.block_number}: {outcome.status}: {outcome.reason}")
+    if outcome.status == "planned":
+        click.echo("dry run: the batch passed its simulation and was not sent; --live sends it")
+    if (done := outcome.realised) is not None:
+        click.echo(
+            f"transaction {done.transaction} in block {done.block_number}: drift {percent(done.drift_before)} -> "
+            f"{percent(done.drift_after)}, NAV {usd(done.nav_before)} -> {usd(done.nav_after)}, "
+            f"{done.gas_used} gas; amounts are {'' if done.predicted == done.realised else 'not '}those predicted"
+        )
+
+
+def _print(table: Table) -> None:
+    from rich.console import Console
+
+    Console(highlight=False, soft_wrap=not sys.stdout.isatty()).print(table)

@@ -1,0 +1,1 @@
+"""Watching over the keeper: what must be in order before it sends, and how its vault stands."""

@@ -1,0 +1,105 @@
+"""The state of a vault for people: weights against targets, drift, and what the limits still allow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keeper.chain.lens import Reading, TokenFacts
+from keeper.policy.guard import Basket
+from keeper.units import WAD, mul_div
+
+
+@dataclass(frozen=True, slots=True)
+class AssetStatus:
+    """One asset. Value in USD WAD and weight in WAD; both None while a price of the basket is refused."""
+
+    facts: TokenFacts
+    balance: int
+    target: int
+    value: int | None
+    weight: int | None
+    refusal: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The vault at one block. NAV in USD WAD and drift in WAD; both None while a price of the basket is refused."""
+
+    assets: tuple[AssetStatus, ...]
+    nav: int | None
+    drift: int | None
+    cooldown: int
+    """Seconds until the vault may be rebalanced again."""
+
+
+def status_of(reading: Reading) -> Status:
+    """What `keeper status` shows. Answers whatever the oracle refuses."""
+    vault = reading.vault
+    refusals = [facts.refusal(reading.block.timestamp) for facts in reading.basket]
+    basket = Basket(
+        balances=vault.balances,
+        decimals=tuple(facts.token.decimals for facts in reading.basket),
+        prices=tuple(facts.price for facts in reading.basket),
+        weights=vault.targets,
+    )
+    priced = not any(refusals) and basket.nav > 0
+    return Status(
+        assets=tuple(
+            AssetStatus(
+                facts=facts,
+                balance=balance,
+                target=target,
+                value=None if refusal else value,
+                weight=mul_div(value, WAD, basket.nav) if priced else None,
+                refusal=refusal,
+            )
+            for facts, balance, target, value, refusal in zip(
+                reading.basket, vault.balances, vault.targets, basket.values, refusals, strict=True
+            )
+        ),
+        nav=None if any(refusals) else basket.nav,
+        drift=basket.drift if priced else None,
+        cooldown=max(0, vault.ready_at - reading.block.timestamp),
+    )
+
+
+def status_json(reading: Reading, status: Status) -> dict[str, object]:
+    """JSON-ready; raw amounts, USD WAD and WAD fractions as decimal strings."""
+    vault = reading.vault
+    return {
+        "block": {"number": reading.block.number, "hash": reading.block.hash, "timestamp": reading.block.timestamp},
+        "vault": vault.address,
+        "nonce": vault.nonce,
+        "basket_epoch": vault.epoch,
+        "total_supply": str(vault.total_supply),
+        "paused": vault.paused,
+        "owner": vault.owner,
+        "keeper": vault.keeper,
+        "oracle": vault.oracle,
+        "executor": vault.executor,
+        "nav": _text(status.nav),
+        "drift": _text(status.drift),
+        "dead_band": str(vault.limits.dead_band),
+        "loss_headroom": str(vault.loss_headroom),
+        "turnover_headroom": str(vault.turnover_headroom),
+        "last_rebalance": vault.last_rebalance,
+        "cooldown_seconds": status.cooldown,
+        "assets": [
+            {
+                "token": asset.facts.token.address,
+                "symbol": asset.facts.token.symbol,
+                "balance": str(asset.balance),
+                "value": _text(asset.value),
+                "weight": _text(asset.weight),
+                "target_weight": str(asset.target),
+                "price": None if asset.refusal else str(asset.facts.price),
+                "price_updated_at": None if asset.refusal else asset.facts.price_updated_at,
+                "refusal": asset.refusal,
+            }
+            for asset in status.assets
+        ],
+    }
+
+
+def _text(number: int | None) -> str | None:
+    return None if number is None else str(number)

@@ -1,0 +1,11 @@
+"""What can go wrong between a decision and its receipt."""
+
+from __future__ import annotations
+
+
+class SendError(Exception):
+    """A transaction was not sent, not mined, or did not do what it should. The message is one line."""
+
+
+class SimulationError(SendError):
+    """The batch could not be carried out at the very block it was planned for. Nothing was sent."""

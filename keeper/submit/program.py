@@ -1,0 +1,168 @@
+"""From a decision to the vault's order: which steps the executor runs, and where each amount goes.
+
+A token moves as seldom as it can: from the vault straight into the first pair, from pool to pair, from the last pool
+to the vault. The layout of a program is that of `contracts/interfaces/ISwapExecutor.sol`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from keeper.domain.decision import Decision, Swap
+from keeper.domain.snapshot import Snapshot
+from keeper.pools import Pool
+from keeper.submit.order import ZERO_ADDRESS, Order, OrderBuy, OrderSell, address_bytes, pack
+
+_KINDS: Final = {"uniswap_v2": 0, "uniswap_v3": 1}
+_V2: Final = "uniswap_v2"
+
+
+class Amount(IntEnum):
+    """How a step finds out how much to swap."""
+
+    EXACT = 0
+    ALL_HERE = 1
+    PREFUNDED = 2
+
+
+class Recipient(IntEnum):
+    """Where a step's output goes."""
+
+    EXECUTOR = 0
+    CALLER = 1
+    NEXT_POOL = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One swap of a program. `amount` counts only in mode `EXACT`."""
+
+    pool: Pool
+    token_in: str
+    token_out: str
+    mode: Amount
+    amount: int
+    recipient: Recipient
+
+    def encode(self, tokens: Sequence[str]) -> bytes:
+        """The step's bytes; `tokens` is the program's token table."""
+        op = _KINDS[self.pool.kind] | self.mode << 4 | self.recipient << 6
+        return b"".join(
+            (
+                pack(op, 1),
+                address_bytes(self.pool.address),
+                pack(tokens.index(self.token_in), 1),
+                pack(tokens.index(self.token_out), 1),
+                pack(self.pool.fee_pips, 3) if self.pool.kind == _V2 else b"",
+                pack(self.amount, 16) if self.mode is Amount.EXACT else b"",
+            )
+        )
+
+
+def build_order(snapshot: Snapshot, decision: Decision, *, epoch: int, deadline: int) -> Order:
+    """The order that carries out `decision`. `deadline` is a timestamp in seconds.
+
+    Raises ValueError if the decision's swaps spend what they do not have: such a plan is a bug.
+    """
+    index = {asset.token: place for place, asset in enumerate(snapshot.vault.assets)}
+    sells = {sell.token: sell.amount for sell in decision.sells}
+    steps, recipients = plan_steps(decision.swaps, {pool.name: pool for pool in snapshot.pools}, sells)
+    return Order(
+        nonce=snapshot.vault.nonce + 1,
+        deadline=deadline,
+        epoch=epoch,
+        sells=tuple(
+            OrderSell(index=index[token], amount=sells[token], to=recipients.get(token, ZERO_ADDRESS))
+            for token in sorted(sells, key=index.__getitem__)
+        ),
+        buys=tuple(
+            OrderBuy(index=index[buy.token], min_amount=buy.min_amount)
+            for buy in sorted(decision.buys, key=lambda buy: index[buy.token])
+        ),
+        route=encode_program(steps),
+    )
+
+
+def encode_program(steps: Sequence[Step]) -> bytes:
+    """The executor's program: the table of tokens, then the steps."""
+    tokens = list(dict.fromkeys(token for step in steps for token in (step.token_in, step.token_out)))
+    return b"".join(
+        (
+            pack(len(tokens), 1),
+            *(address_bytes(token) for token in tokens),
+            *(step.encode(tokens) for step in steps),
+        )
+    )
+
+
+def plan_steps(
+    swaps: Sequence[Swap], pools: Mapping[str, Pool], sells: Mapping[str, int]
+) -> tuple[list[Step], dict[str, str]]:
+    """The steps of `swaps`, and to which pair the vault sends a sold token that need not pass the executor.
+
+    `sells` maps a token to the raw units that the vault sends out before the first step.
+    """
+    chained = {k for k in range(1, len(swaps)) if _can_chain(swaps, pools, sells, k)}
+    pushed = {k for k in range(len(swaps)) if _can_push(swaps, pools, sells, k)}
+    recipients = {swaps[k].token_in: pools[swaps[k].pool].address for k in pushed}
+
+    held = {token: amount for token, amount in sells.items() if token not in recipients}
+    steps = []
+    for k, swap in enumerate(swaps):
+        if k in pushed or k in chained:
+            mode = Amount.PREFUNDED
+        else:
+            here = held.get(swap.token_in, 0)
+            if here < swap.amount_in:
+                raise ValueError(f"swap {k} spends {swap.amount_in} of {swap.token_in}, but only {here} is there")
+            last = all(later.token_in != swap.token_in for later in swaps[k + 1 :])
+            mode = Amount.ALL_HERE if last and here == swap.amount_in else Amount.EXACT
+            held[swap.token_in] = here - swap.amount_in
+
+        if k + 1 in chained:
+            recipient = Recipient.NEXT_POOL
+        elif any(later.token_in == swap.token_out for later in swaps[k + 1 :]):
+            recipient = Recipient.EXECUTOR
+            held[swap.token_out] = held.get(swap.token_out, 0) + swap.amount_out
+        else:
+            recipient = Recipient.CALLER
+        steps.append(Step(pools[swap.pool], swap.token_in, swap.token_out, mode, swap.amount_in, recipient))
+    return steps, recipients
+
+
+def _can_chain(swaps: Sequence[Swap], pools: Mapping[str, Pool], sells: Mapping[str, int], k: int) -> bool:
+    """Whether step k - 1 can pay straight into the pair of step k: all of it, and nothing else of that token moves."""
+    swap, before = swaps[k], swaps[k - 1]
+    return (
+        pools[swap.pool].kind == _V2
+        and swap.pool != before.pool
+        and before.token_out == swap.token_in
+        and before.amount_out == swap.amount_in
+        and swap.token_in not in sells
+        and _places(swaps, swap.token_in) == ([k], [k - 1])
+    )
+
+
+def _can_push(swaps: Sequence[Swap], pools: Mapping[str, Pool], sells: Mapping[str, int], k: int) -> bool:
+    """Whether the vault can pay straight into the pair of step k.
+
+    Not if an earlier step uses the pair: it would take the payment for its own, or book it as a gift.
+    """
+    swap = swaps[k]
+    return (
+        pools[swap.pool].kind == _V2
+        and sells.get(swap.token_in) == swap.amount_in
+        and _places(swaps, swap.token_in) == ([k], [])
+        and all(earlier.pool != swap.pool for earlier in swaps[:k])
+    )
+
+
+def _places(swaps: Sequence[Swap], token: str) -> tuple[list[int], list[int]]:
+    """Which steps spend `token`, and which yield it."""
+    return (
+        [k for k, swap in enumerate(swaps) if swap.token_in == token],
+        [k for k, swap in enumerate(swaps) if swap.token_out == token],
+    )
