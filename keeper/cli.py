@@ -194,13 +194,19 @@ def run(config_path: Path, once: bool, live: bool, as_json: bool) -> int:
 
 @app.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8545, show_default=True, help="0 for any free port.")
-@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same chain.")
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same chain.")
 @click.option("--load", "load_path", type=click.Path(path_type=Path), help="Start from a state written by --dump.")
 @click.option("--dump", "dump_path", type=click.Path(path_type=Path), help="Write the state here when it ends.")
 @as_json
 def devnet(port: int, seed: int, load_path: Path | None, dump_path: Path | None, as_json: bool) -> int:
     """Run the offline mainnet until SIGTERM or SIGINT: real bytecode at real addresses, chain id 1."""
-    raise NotImplementedError
+    from keeper.devnet import serve
+
+    def progress(line: str) -> None:
+        click.echo(json.dumps({"event": line}) if as_json else line)
+
+    serve(port=port, seed=seed, state=load_path, dump=dump_path, progress=progress)
+    return 0
 
 
 def _assemble(config_path: Path) -> Keeper:
@@ -259,6 +265,12 @@ def _table(*columns: str) -> Table:
     return table
 
 
+def _rounded(raw: int, decimals: int) -> str:
+    """A raw amount in whole tokens, cut to what a person reads; JSON has every digit."""
+    whole, _, part = format_units(raw, decimals).partition(".")
+    return f"{whole}.{part[:6]}" if part else whole
+
+
 def _print_status(reading: Reading, found: Status) -> None:
     vault = reading.vault
     table = _table("asset", ">balance", ">value", ">weight", ">target", ">off by", "price")
@@ -268,7 +280,7 @@ def _print_status(reading: Reading, found: Status) -> None:
         off = None if asset.weight is None else asset.weight - asset.target
         table.add_row(
             token.symbol,
-            format_units(asset.balance, token.decimals),
+            _rounded(asset.balance, token.decimals),
             "?" if asset.value is None else usd(asset.value),
             "?" if asset.weight is None else percent(asset.weight),
             percent(asset.target),
@@ -293,15 +305,15 @@ def _print_status(reading: Reading, found: Status) -> None:
 
 def _print_decision(facts: Snapshot, decision: Decision) -> None:
     def amount(raw: int, token: str) -> str:
-        return f"{format_units(raw, facts.token[token].decimals)} {facts.symbol(token)}"
+        return f"{_rounded(raw, facts.token[token].decimals)} {facts.symbol(token)}"
 
     click.echo(f"{decision.action}: {decision.reason}")
     if decision.swaps:
         kinds = {pool.name: f"{pool.kind} {pool.fee_pips / 10_000:g}%" for pool in facts.pools}
-        table = _table("pool", "kind", ">in", ">out")
-        for swap in decision.swaps:
+        table = _table("swap", ">in", ">out", "pool")
+        for number, swap in enumerate(decision.swaps, 1):
             sent, received = amount(swap.amount_in, swap.token_in), amount(swap.amount_out, swap.token_out)
-            table.add_row(swap.pool, kinds[swap.pool], sent, received)
+            table.add_row(str(number), sent, received, f"{kinds[swap.pool]} {swap.pool[:6]}…{swap.pool[-4:]}")
         _print(table)
     for sell in decision.sells:
         click.echo(f"sell {amount(sell.amount, sell.token)}")

@@ -11,6 +11,7 @@ from eth_abi.abi import encode as abi_encode
 from eth_abi.exceptions import DecodingError
 from eth_utils.abi import (
     abi_to_signature,
+    collapse_if_tuple,
     event_abi_to_log_topic,
     function_abi_to_4byte_selector,
     function_signature_to_4byte_selector,
@@ -105,8 +106,8 @@ def interface(contract: str) -> Interface:
 def constructor_call(contract: str, *arguments: Any) -> bytes:
     """Init code of a contract followed by its constructor's arguments."""
     artifact = artifacts.load(contract)
-    constructor = next(item for item in artifact.abi if item["type"] == "constructor")
-    types = get_abi_input_types(constructor)  # type: ignore[arg-type]  # an ABI read from JSON is untyped
+    constructor: dict[str, Any] = next((item for item in artifact.abi if item["type"] == "constructor"), {"inputs": []})
+    types = [collapse_if_tuple(argument) for argument in constructor["inputs"]]
     return artifact.bytecode + abi_encode(types, arguments)
 
 

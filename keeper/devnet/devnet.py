@@ -210,17 +210,27 @@ class Devnet:
         world.transact(self.endpoint, LIQUIDITY, interface("DevLiquidity").encode(function, *arguments))
 
 
-def serve(*, port: int = 8545, seed: int = 1, state: Path | None = None, progress: Progress = lambda _: None) -> None:
-    """Runs an offline mainnet until it is interrupted or told to terminate; raises as `Devnet.start` does.
+def serve(
+    *,
+    port: int = 8545,
+    seed: int = 1,
+    state: Path | None = None,
+    dump: Path | None = None,
+    progress: Progress = lambda _: None,
+) -> None:
+    """Runs an offline mainnet until it is interrupted or told to terminate, then writes its state to `dump`.
 
-    The last thing `progress` is told is where it listens.
+    The last thing `progress` is told is where it listens. Raises as `Devnet.start` does.
     """
     # Left to itself, a process that is told to terminate would leave its node behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with suppress(KeyboardInterrupt):
-        with Devnet.start(port=port, seed=seed, state=state, progress=progress) as devnet:
-            progress(f"the offline mainnet listens on {devnet.url}")
+    with suppress(KeyboardInterrupt), Devnet.start(port=port, seed=seed, state=state, progress=progress) as devnet:
+        progress(f"the offline mainnet listens on {devnet.url}")
+        try:
             devnet.wait()
+        except KeyboardInterrupt:
+            if dump:
+                devnet.dump(dump)
 
 
 def _address_of(token: str) -> str:

@@ -42,6 +42,8 @@ class Anvil:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            # Ctrl-C in a terminal goes to the whole foreground group; the node must outlive it to be dumped.
+            start_new_session=True,
         )
         atexit.register(self.close)
         self.url = self._wait_until_it_listens(port)
