@@ -91,7 +91,9 @@ ERC20 = Interface(
             ],
         },
         _function("allowance", {"owner": "address", "spender": "address"}, "uint256"),
+        _function("approve", {"spender": "address", "amount": "uint256"}, "bool"),
         _function("balanceOf", {"account": "address"}, "uint256"),
+        _function("decimals", {}, "uint8"),
     ]
 )
 """What the keeper asks of any token."""

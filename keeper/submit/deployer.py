@@ -1,0 +1,251 @@
+"""Deploying oracle, executor and vault from a configuration file, and reading back what came of it.
+
+The vault pulls its seed inside its constructor, so that it never stands empty; the deployer therefore approves the
+address that the vault is going to have. `Send` is whatever signs and sends: an Ape account, or a development node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import yaml
+from eth_typing import HexAddress, HexStr
+from eth_utils.address import to_checksum_address
+from pydantic import Field, ValidationError, model_validator
+from web3.types import Nonce
+from web3.utils.address import get_create_address
+
+from keeper.chain.bindings import ERC20, constructor_call, view
+from keeper.chain.deployment import Deployment, code_hash
+from keeper.chain.fields import Address, Strict, first_problem
+from keeper.chain.rpc import Endpoint
+from keeper.domain.errors import InputError
+from keeper.submit.signer import development_addresses
+from keeper.units import Fraction, format_units, to_wad
+
+Send = Callable[[str | None, bytes], Mapping[str, Any]]
+"""Signs and sends data to an address (None creates a contract), waits, returns the receipt as JSON-RPC spells it."""
+
+Progress = Callable[[str], None]
+
+
+class FeedConfig(Strict):
+    """How a token is priced. `heartbeat` in seconds; the bounds in USD for one whole token, exclusive."""
+
+    token: Address
+    feed: Address
+    heartbeat: int = Field(gt=0, lt=2**32)
+    min_price: Fraction
+    max_price: Fraction
+
+    def encoded(self) -> tuple[str, str, int, int, int]:
+        """In the order of the contract's `FeedConfig`, prices in USD WAD."""
+        return self.token, self.feed, self.heartbeat, to_wad(self.min_price), to_wad(self.max_price)
+
+
+class AssetConfig(FeedConfig):
+    """One asset of the basket: its target weight as a fraction, and the seed in whole tokens."""
+
+    weight: Fraction
+    amount: Fraction
+
+
+class LimitsConfig(Strict):
+    """The vault's limits. Fractions, and seconds; the contract refuses what is looser than its own hard bounds."""
+
+    max_slippage: Fraction = Decimal("0.01")
+    max_batch_loss: Fraction = Decimal("0.005")
+    loss_budget: Fraction = Decimal("0.01")
+    turnover_budget: Fraction = Decimal("1")
+    dead_band: Fraction = Decimal("0.005")
+    min_progress: Fraction = Decimal("0.001")
+    dust: Fraction = Decimal("0.0001")
+    window: int = 7 * 24 * 3600
+    cooldown: int = 600
+
+    def encoded(self) -> tuple[int, ...]:
+        """In the order of the contract's `Limits`."""
+        fractions = (
+            self.max_slippage,
+            self.max_batch_loss,
+            self.loss_budget,
+            self.turnover_budget,
+            self.dead_band,
+            self.min_progress,
+            self.dust,
+        )
+        return (*(to_wad(fraction) for fraction in fractions), self.window, self.cooldown)
+
+
+class DeployConfig(Strict):
+    """Everything a vault is deployed with. `shares` are whole shares; `feeds` price tokens outside the basket."""
+
+    name: str
+    symbol: str
+    owner: Address
+    keeper: Address
+    receiver: Address
+    shares: Fraction
+    native_token: Address
+    limits: LimitsConfig = LimitsConfig()
+    assets: tuple[AssetConfig, ...] = Field(min_length=1, max_length=32)
+    feeds: tuple[FeedConfig, ...] = ()
+
+    @property
+    def priced(self) -> tuple[FeedConfig, ...]:
+        """Every token that the oracle prices, the basket first."""
+        return (*self.assets, *self.feeds)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DeployConfig:
+        total = sum(asset.weight for asset in self.assets)
+        if total != 1:
+            raise ValueError(f"the weights of the assets sum to {total}, not to 1")
+        priced = [feed.token for feed in self.priced]
+        twice = next((token for token in priced if priced.count(token) > 1), None)
+        if twice is not None:
+            raise ValueError(f"{twice} is priced twice")
+        if self.native_token not in priced:
+            raise ValueError(f"the native token {self.native_token} needs a feed: gas is priced in it")
+        return self
+
+    @classmethod
+    def load(cls, path: Path) -> DeployConfig:
+        """Reads a YAML file; raises `InputError`."""
+        try:
+            return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise InputError(f"cannot read the deployment configuration {path}: {error.strerror}") from None
+        except ValidationError as error:
+            raise InputError(f"{path}: {first_problem(error)}") from None
+        except yaml.YAMLError as error:
+            raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+
+
+def deploy(endpoint: Endpoint, config: DeployConfig, deployer: str, send: Send, progress: Progress) -> Deployment:
+    """Deploys oracle, executor and vault, seeds the basket from the deployer's balances, and verifies all of it.
+
+    Raises `InputError` before anything is sent if a token, a feed or the seed is missing, or if a role would go to a
+    development account on a real chain.
+    """
+    _check_roles(endpoint, config)
+    amounts = [_raw_amount(endpoint, asset) for asset in config.assets]
+    _check_seed(endpoint, config, deployer, amounts)
+
+    progress("deploying the price oracle")
+    feeds = [feed.encoded() for feed in config.priced]
+    oracle = _created(send(None, constructor_call("PriceOracle", feeds)))
+    progress("deploying the swap executor")
+    executor = _created(send(None, constructor_call("SwapExecutor")))
+
+    # One approval for each seeded asset comes before the vault itself.
+    seeded = [(asset.token, amount) for asset, amount in zip(config.assets, amounts, strict=True) if amount]
+    nonce = endpoint.quantity("eth_getTransactionCount", deployer, "pending") + len(seeded)
+    vault = get_create_address(HexAddress(HexStr(deployer)), Nonce(nonce))
+    for token, amount in seeded:
+        progress(f"approving {token} for the vault's address to be")
+        send(token, ERC20.encode("approve", vault, amount))
+    progress("deploying the vault and seeding its basket")
+    receipt = send(
+        None,
+        constructor_call(
+            "IndexVault",
+            (
+                config.name,
+                config.symbol,
+                config.owner,
+                config.keeper,
+                oracle,
+                executor,
+                config.limits.encoded(),
+                [asset.token for asset in config.assets],
+                [to_wad(asset.weight) for asset in config.assets],
+                amounts,
+                to_wad(config.shares),
+                config.receiver,
+            ),
+        ),
+    )
+    if _created(receipt) != vault:
+        raise InputError(f"{deployer} sent other transactions meanwhile: revoke its allowances to {vault}, start over")
+
+    progress("reading back what was deployed")
+    deployment = Deployment.record(
+        endpoint,
+        block_number=int(receipt["blockNumber"], 16),
+        vault=vault,
+        oracle=oracle,
+        executor=executor,
+        native_token=config.native_token,
+    )
+    verify(endpoint, config, deployment, amounts)
+    return deployment
+
+
+def verify(endpoint: Endpoint, config: DeployConfig, deployment: Deployment, amounts: list[int]) -> None:
+    """Raises `InputError` unless the chain says what the configuration says."""
+    block = hex(deployment.deployment_block.number)
+    tokens = [asset.token for asset in config.assets]
+    expected: dict[tuple[str, str], Any] = {
+        ("IndexVault", "name"): config.name,
+        ("IndexVault", "symbol"): config.symbol,
+        ("IndexVault", "owner"): config.owner,
+        ("IndexVault", "keeper"): config.keeper,
+        ("IndexVault", "oracle"): deployment.oracle,
+        ("IndexVault", "executor"): deployment.executor,
+        ("IndexVault", "limits"): config.limits.encoded(),
+        ("IndexVault", "assets"): tokens,
+        ("IndexVault", "targets"): [to_wad(asset.weight) for asset in config.assets],
+        ("IndexVault", "balances"): amounts,
+        ("IndexVault", "totalSupply"): to_wad(config.shares),
+        ("PriceOracle", "feeds"): [feed.encoded() for feed in config.priced],
+    }
+    for (contract, function), wanted in expected.items():
+        address = deployment.vault if contract == "IndexVault" else deployment.oracle
+        found = view(endpoint, contract, address, function, block=block)
+        if _comparable(found) != _comparable(wanted):
+            raise InputError(f"{contract}.{function}() at {address} says {found}, but {wanted} was to be deployed")
+    # Answers only if every price is fresh, positive and inside its bounds.
+    view(endpoint, "PriceOracle", deployment.oracle, "prices", [feed.token for feed in config.priced], block=block)
+
+
+def _check_roles(endpoint: Endpoint, config: DeployConfig) -> None:
+    for role in ("owner", "keeper", "receiver"):
+        holder = getattr(config, role)
+        if holder in development_addresses() and not endpoint.is_development_node():
+            raise InputError(f"the {role} {holder} is a development account: everybody has its key")
+
+
+def _check_seed(endpoint: Endpoint, config: DeployConfig, deployer: str, amounts: list[int]) -> None:
+    for feed in config.priced:
+        code_hash(endpoint, feed.feed)
+    for asset, amount in zip(config.assets, amounts, strict=True):
+        held = view(endpoint, ERC20, asset.token, "balanceOf", deployer, block="latest")
+        if held < amount:
+            decimals = view(endpoint, ERC20, asset.token, "decimals", block="latest")
+            raise InputError(
+                f"the deployer {deployer} holds {format_units(held, decimals)} of {asset.token}, "
+                f"but the seed is {asset.amount:f}"
+            )
+
+
+def _raw_amount(endpoint: Endpoint, asset: AssetConfig) -> int:
+    code_hash(endpoint, asset.token)
+    raw = asset.amount.scaleb(view(endpoint, ERC20, asset.token, "decimals", block="latest"))
+    if raw != int(raw):
+        raise InputError(f"{asset.amount:f} of {asset.token} has more decimals than the token")
+    return int(raw)
+
+
+def _created(receipt: Mapping[str, Any]) -> str:
+    return to_checksum_address(receipt["contractAddress"])
+
+
+def _comparable(value: Any) -> Any:
+    """Addresses lower-case, sequences as tuples."""
+    if isinstance(value, str):
+        return value.lower() if value.startswith("0x") else value
+    return tuple(_comparable(item) for item in value) if isinstance(value, list | tuple) else value
