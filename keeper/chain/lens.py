@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
 from eth_utils.address import to_checksum_address
+from pydantic import ValidationError
 
 from keeper.chain import bindings
 from keeper.chain.errors import NodeError, OracleRefused, RpcError
 from keeper.chain.venues import UniswapV2Venue, UniswapV3Venue
 from keeper.domain.errors import InputError
+from keeper.domain.parse import explain
 from keeper.domain.snapshot import AssetState, Block, Limits, Snapshot, Token, VaultState
 from keeper.pools import Pool, Tick, UniswapV2Pool, UniswapV3Pool
 from keeper.units import format_units
@@ -123,6 +125,12 @@ class Reading:
         """The facts a decision rests on. Raises `OracleRefused` if the oracle gave no price for one of them."""
         if refusals := self.refusals():
             raise OracleRefused("; ".join(refusals))
+        try:
+            return self._snapshot()
+        except ValidationError as error:
+            raise InputError(f"the chain holds what a snapshot cannot: {explain(error)}") from None
+
+    def _snapshot(self) -> Snapshot:
         vault = self.vault
         return Snapshot(
             version=1,
@@ -182,7 +190,11 @@ class Lens:
     def read_at(self, endpoint: Endpoint, header: Header) -> Reading:
         """As `read`, for a block that the caller has just asked for."""
         priority_fee = endpoint.quantity("eth_maxPriorityFeePerGas")
-        return self._reading(header, priority_fee, self._call(endpoint, header))
+        view = self._call(endpoint, header)
+        try:
+            return self._reading(header, priority_fee, view)
+        except ValidationError as error:
+            raise InputError(f"the chain holds what a snapshot cannot: {explain(error)}") from None
 
     def init_code(self) -> bytes:
         """The call's data. Raises `InputError` if it is larger than a chain accepts."""

@@ -105,6 +105,8 @@ def plan_steps(
 
     `sells` maps a token to the raw units that the vault sends out before the first step.
     """
+    for token in sells.keys() - {swap.token_in for swap in swaps}:
+        raise ValueError(f"{token} is sold, but no swap spends it")
     chained = {k for k in range(1, len(swaps)) if _can_chain(swaps, pools, sells, k)}
     pushed = {k for k in range(len(swaps)) if _can_push(swaps, pools, sells, k)}
     recipients = {swaps[k].token_in: pools[swaps[k].pool].address for k in pushed}
@@ -147,16 +149,16 @@ def _can_chain(swaps: Sequence[Swap], pools: Mapping[str, Pool], sells: Mapping[
 
 
 def _can_push(swaps: Sequence[Swap], pools: Mapping[str, Pool], sells: Mapping[str, int], k: int) -> bool:
-    """Whether the vault can pay straight into the pair of step k.
+    """Whether the vault can pay straight into the pair of step k: all that it sells, and none of it moves elsewhere.
 
-    Not if an earlier step uses the pair: it would take the payment for its own, or book it as a gift.
+    Then no earlier step uses the pair either, which would take the payment for its own: it would spend or yield the
+    same token.
     """
     swap = swaps[k]
     return (
         pools[swap.pool].kind == _V2
         and sells.get(swap.token_in) == swap.amount_in
         and _places(swaps, swap.token_in) == ([k], [])
-        and all(earlier.pool != swap.pool for earlier in swaps[:k])
     )
 
 
