@@ -29,8 +29,8 @@ struct Outcome {
 
 /// @title  Guard
 /// @notice Decides whether a batch may stand. Pure, so that it can be checked by itself, and mirrored by the keeper.
-/// @dev    Bought value is rounded down and sold value up, so every test below is at least as strict as in exact
-///         arithmetic.
+/// @dev    Bought value is rounded down and sold value up, so that value for value and both loss tests are at least as
+///         strict as in exact arithmetic. Turnover and gap are sums of rounded values, off by a few wei of USD an asset.
 library Guard {
     using FixedPointMathLib for uint256;
 
@@ -79,9 +79,9 @@ library Guard {
                 // Selling everything can round to one wei more than it was worth.
                 value = value.zeroFloorSub(sold);
             }
-            o.nav += value;
             o.gap += value.dist(_target(b, i));
         }
+        o.nav = (b.nav + o.bought).zeroFloorSub(o.sold);
     }
 
     /// @notice Reverts unless the outcome is fair, near, towards the targets, and within both budgets.
