@@ -33,10 +33,14 @@ class Strict(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _refuse_unknown_keys(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            unknown = [key for key in data if key not in cls.model_fields]
-            if unknown:
-                raise ValueError(f"unknown key {unknown[0]!r}; allowed: {', '.join(sorted(cls.model_fields))}")
+        if isinstance(data, cls):
+            return data
+        allowed = ", ".join(sorted(cls.model_fields))
+        if not isinstance(data, dict):
+            raise ValueError(f"must be keys and values; allowed keys: {allowed}")  # noqa: TRY004 - pydantic wants this
+        unknown = [key for key in data if key not in cls.model_fields]
+        if unknown:
+            raise ValueError(f"unknown key {unknown[0]!r}; allowed: {allowed}")
         return data
 
 

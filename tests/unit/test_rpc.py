@@ -1,0 +1,169 @@
+"""The endpoint against a real HTTP server that misbehaves in every way a node or a proxy can."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from keeper.chain.errors import NodeError, RpcError
+from keeper.chain.rpc import Endpoint
+from keeper.domain import InputError
+
+
+class Server(HTTPServer):
+    """Answers each method from `answers`: a JSON-RPC reply without its id, raw bytes, or an HTTP status."""
+
+    answers: dict[str, object]
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        answer = self.server.answers.get(request["method"], {"error": {"code": -32601, "message": "Method not found"}})
+        self.send_response(answer if isinstance(answer, int) else 200)
+        self.end_headers()
+        if isinstance(answer, bytes):
+            self.wfile.write(answer)
+        elif not isinstance(answer, int):
+            self.wfile.write(json.dumps({"jsonrpc": "2.0", "id": request["id"], **answer}).encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def node():
+    with Server(("127.0.0.1", 0), Handler) as server:
+        server.answers = {}
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def endpoint(node):
+    return Endpoint(f"http://user:s3cret@127.0.0.1:{node.server_port}/v2/s3cret?key=s3cret")
+
+
+def failure(endpoint: Endpoint, method: str) -> str:
+    with pytest.raises(RpcError) as caught:
+        endpoint.request(method)
+    assert "\n" not in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_result_is_handed_over(node, endpoint):
+    node.answers["eth_chainId"] = {"result": "0x1"}
+    assert endpoint.quantity("eth_chainId") == 1
+
+
+def test_an_endpoint_is_named_without_its_credentials(endpoint, node):
+    assert endpoint.name == f"http://127.0.0.1:{node.server_port}"
+    assert "s3cret" not in repr(endpoint)
+
+
+def test_an_unreachable_node_is_one_line():
+    # Port 9 discards, where anything listens at all.
+    assert failure(Endpoint("http://127.0.0.1:9/s3cret"), "eth_chainId") == (
+        "cannot reach the node at http://127.0.0.1:9: no connection"
+    )
+
+
+def test_an_http_error_is_one_line(node, endpoint):
+    node.answers["eth_chainId"] = 429
+    assert "HTTP status 429" in failure(endpoint, "eth_chainId")
+
+
+@pytest.mark.parametrize("page", [b"<html>502</html>", b"", b"\xff\xfe", b"[]", b"3", b"null"])
+def test_what_is_no_json_rpc_is_one_line(node, endpoint, page):
+    node.answers["eth_chainId"] = page
+    assert "does not speak JSON-RPC" in failure(endpoint, "eth_chainId")
+
+
+def test_a_reply_with_neither_result_nor_error_is_refused(node, endpoint):
+    node.answers["eth_chainId"] = {}
+    assert "neither a result nor an error" in failure(endpoint, "eth_chainId")
+
+
+@pytest.mark.parametrize("result", [None, "one", 1, {}])
+def test_a_quantity_that_is_none_is_refused(node, endpoint, result):
+    node.answers["eth_chainId"] = {"result": result}
+    with pytest.raises(RpcError, match="no number"):
+        endpoint.quantity("eth_chainId")
+
+
+def test_an_error_keeps_its_code_and_loses_its_control_characters(node, endpoint):
+    node.answers["eth_call"] = {"error": {"code": 3, "message": "execution reverted: \x00\x1b[31m\n" + "x" * 999}}
+    with pytest.raises(NodeError) as caught:
+        endpoint.request("eth_call")
+    assert caught.value.code == 3
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["0x1234", "Reverted 0x1234", {"data": "0x1234"}],
+    ids=["geth, erigon, anvil", "nethermind", "hardhat"],
+)
+def test_revert_data_is_found_wherever_a_node_puts_it(node, endpoint, data):
+    node.answers["eth_call"] = {"error": {"code": 3, "message": "reverted", "data": data}}
+    with pytest.raises(NodeError) as caught:
+        endpoint.request("eth_call")
+    assert caught.value.data == b"\x12\x34"
+
+
+@pytest.mark.parametrize("data", [None, "execution reverted", {}, 5, "0xzz"])
+def test_an_error_without_revert_data_has_none(node, endpoint, data):
+    node.answers["eth_call"] = {"error": {"code": 3, "message": "reverted", "data": data}}
+    with pytest.raises(NodeError) as caught:
+        endpoint.request("eth_call")
+    assert caught.value.data is None
+
+
+def test_another_chain_is_bad_input(node, endpoint):
+    node.answers["eth_chainId"] = {"result": "0xa"}
+    with pytest.raises(InputError, match="follows chain 10, but the configuration says chain_id 1"):
+        endpoint.check_chain_id(1)
+
+
+@pytest.mark.parametrize("version", ["anvil/v1.7.1", "HardhatNetwork/2.22", "Ganache/v7"])
+def test_a_development_node_is_known_by_its_version(node, endpoint, version):
+    node.answers["web3_clientVersion"] = {"result": version}
+    assert endpoint.is_development_node()
+
+
+def test_a_development_node_behind_a_proxy_is_known_by_what_it_answers(node, endpoint):
+    node.answers["web3_clientVersion"] = {"result": "gateway/1.0"}
+    node.answers["anvil_nodeInfo"] = {"result": {}}
+    assert endpoint.is_development_node()
+
+
+def test_geth_is_no_development_node(node, endpoint):
+    node.answers["web3_clientVersion"] = {"result": "Geth/v1.15.0"}
+    assert not endpoint.is_development_node()
+
+
+def test_a_node_that_does_not_say_is_not_taken_for_a_real_one(node, endpoint):
+    node.answers["web3_clientVersion"] = {"result": "gateway/1.0"}
+    node.answers["anvil_nodeInfo"] = 500
+    with pytest.raises(RpcError):
+        endpoint.is_development_node()
+
+
+def test_a_block_that_does_not_exist_is_named(node, endpoint):
+    node.answers["eth_getBlockByNumber"] = {"result": None}
+    with pytest.raises(RpcError, match="has no block 7"):
+        endpoint.header(7)
+
+
+def test_a_block_without_a_base_fee_is_refused(node, endpoint):
+    node.answers["eth_getBlockByNumber"] = {"result": {"number": "0x1", "hash": "0x", "timestamp": "0x1"}}
+    with pytest.raises(RpcError, match="EIP-1559"):
+        endpoint.header()
