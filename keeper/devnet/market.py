@@ -98,7 +98,8 @@ def _value(side0: Side, side1: Side, price: int, ticks: tuple[int, int]) -> int:
     lower, upper = (sqrt_price_at_tick(tick) for tick in ticks)
     amount0 = _UNIT * Q96 * (upper - price) // (upper * price)
     amount1 = _UNIT * (price - lower) // Q96
-    return amount0 * side0.price // 10**side0.decimals + amount1 * side1.price // 10**side1.decimals
+    value: int = amount0 * side0.price // 10**side0.decimals + amount1 * side1.price // 10**side1.decimals
+    return value
 
 
 def jitter(label: str) -> int:
