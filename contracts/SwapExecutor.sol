@@ -49,7 +49,7 @@ contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
 
     /// @inheritdoc ISwapExecutor
     function execute(bytes calldata program) external nonReentrant {
-        if (program.length == 0) revert TruncatedProgram(0, 1);
+        if (program.length == 0) revert TruncatedProgram(0, 0);
         uint256 count = uint8(program[0]);
         uint256 at = 1 + 20 * count;
         if (program.length < at) revert TruncatedProgram(at, program.length);
