@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.30;
+
+/// @notice One swap of an executor program, as `ISwapExecutor` lays it out.
+struct Step {
+    uint8 kind;
+    uint8 mode;
+    uint8 to;
+    address pool;
+    uint8 tokenIn;
+    uint8 tokenOut;
+    uint24 fee;
+    uint128 amount;
+}
+
+/// @notice Builds executor programs.
+library Program {
+    uint8 internal constant V2 = 0;
+    uint8 internal constant V3 = 1;
+
+    uint8 internal constant EXACT = 0;
+    uint8 internal constant ALL_HERE = 1;
+    uint8 internal constant PREFUNDED = 2;
+
+    uint8 internal constant TO_EXECUTOR = 0;
+    uint8 internal constant TO_CALLER = 1;
+    uint8 internal constant TO_NEXT_POOL = 2;
+
+    function encode(address[] memory tokens, Step memory a) internal pure returns (bytes memory) {
+        return abi.encodePacked(head(tokens), encode(a));
+    }
+
+    function encode(address[] memory tokens, Step memory a, Step memory b) internal pure returns (bytes memory) {
+        return abi.encodePacked(head(tokens), encode(a), encode(b));
+    }
+
+    function encode(address[] memory tokens, Step memory a, Step memory b, Step memory c)
+        internal
+        pure
+        returns (bytes memory)
+    {
+        return abi.encodePacked(head(tokens), encode(a), encode(b), encode(c));
+    }
+
+    function head(address[] memory tokens) internal pure returns (bytes memory data) {
+        data = abi.encodePacked(uint8(tokens.length));
+        for (uint256 i; i < tokens.length; ++i) {
+            data = abi.encodePacked(data, tokens[i]);
+        }
+    }
+
+    function encode(Step memory s) internal pure returns (bytes memory data) {
+        data = abi.encodePacked(s.kind | (s.mode << 4) | (s.to << 6), s.pool, s.tokenIn, s.tokenOut);
+        if (s.kind == V2) data = abi.encodePacked(data, s.fee);
+        if (s.mode == EXACT) data = abi.encodePacked(data, s.amount);
+    }
+}
