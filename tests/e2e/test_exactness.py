@@ -1,0 +1,198 @@
+"""The pool arithmetic against the real contracts, to the wei, on random states.
+
+Every state is opened through the real factory on the offline mainnet and traded with, inside one `eth_call` that
+leaves nothing behind (contracts/devnet/SwapProber.sol). Each swap starts from where the one before it ended.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import accumulate
+from random import Random
+from typing import Any, NamedTuple
+
+import pytest
+
+from keeper.chain import artifacts
+from keeper.chain.bindings import interface, view
+from keeper.devnet import FACTORIES, Devnet
+from keeper.pools import SwapError, Tick, UniswapV2Pool, UniswapV3Pool
+from keeper.pools.tick_math import (
+    MAX_SQRT_PRICE,
+    MAX_TICK,
+    MIN_SQRT_PRICE,
+    MIN_TICK,
+    sqrt_price_at_tick,
+    tick_at_sqrt_price,
+)
+
+pytestmark = pytest.mark.chain
+
+POOLS, SWAPS = 300, 8
+PAIRS, PAIR_SWAPS = 100, 6
+TOKEN0, TOKEN1, POOL = (f"0x{byte}" for byte in ("11" * 20, "22" * 20, "33" * 20))
+
+
+class Position(NamedTuple):
+    lower: int
+    upper: int
+    liquidity: int
+
+
+class Swap(NamedTuple):
+    zero_for_one: bool
+    amount_specified: int
+    sqrt_price_limit_x96: int
+
+
+@pytest.fixture(scope="module")
+def devnet() -> Iterator[Devnet]:
+    with Devnet.start() as devnet:
+        yield devnet
+
+
+def probe(devnet: Devnet, function: str, *arguments: Any) -> Any:
+    """Runs the prober in place of the V3 factory's owner, who alone may enable a fee."""
+    owner = view(devnet.endpoint, "IFeeSource", FACTORIES["uniswap_v3"], "owner", block="latest")
+    prober = artifacts.load("SwapProber")
+    call = {"to": owner, "data": "0x" + interface("SwapProber").encode(function, *arguments).hex(), "gas": hex(10**9)}
+    code = {owner: {"code": "0x" + prober.runtime.hex()}}
+    return interface("SwapProber").decode(function, devnet.endpoint.data("eth_call", call, "latest", code))[0]
+
+
+def random_pool(random: Random) -> tuple[UniswapV3Pool, list[Position]]:
+    """A pool at any price with up to six positions that overlap, touch, or leave ranges empty."""
+    fee, spacing = random.choice([(100, 1), (500, 10), (3000, 60), (10_000, 200), (random.randrange(1, 900_000), 50)])
+    usable = MAX_TICK // spacing
+    centre = random.choice([random.randrange(-usable, usable), random.randrange(-2000, 2000)])
+    grid = sorted({min(max(centre + int(random.gauss(0, 400)), -usable), usable) for _ in range(6)} | {-usable, usable})
+    positions = []
+    for _ in range(random.randrange(1, 7)):
+        lower, upper = sorted(random.sample(range(1, len(grid) - 1) if len(grid) > 3 else range(len(grid)), 2))
+        liquidity = random.choice([10**15, random.randrange(1, 10 ** random.randrange(2, 26))])
+        positions.append(Position(grid[lower] * spacing, grid[upper] * spacing, liquidity))
+    if random.random() < 0.3:
+        positions.append(Position(-usable * spacing, usable * spacing, random.randrange(1, 10**20)))
+    at = random.choice([*grid[:-1], centre]) * spacing
+    price = sqrt_price_at_tick(max(at, MIN_TICK))
+    if random.random() < 0.8:
+        price = min(price * random.randrange(10**9, 10**9 + 10**7) // 10**9, MAX_SQRT_PRICE - 1)
+    return pool_of(fee, spacing, price, positions), positions
+
+
+def pool_of(fee: int, spacing: int, price: int, positions: list[Position]) -> UniswapV3Pool:
+    tick = tick_at_sqrt_price(price)
+    nets: Counter[int] = Counter()
+    for lower, upper, liquidity in positions:
+        nets[lower] += liquidity
+        nets[upper] -= liquidity
+    return UniswapV3Pool(
+        address=POOL,
+        token0=TOKEN0,
+        token1=TOKEN1,
+        fee_pips=fee,
+        tick_spacing=spacing,
+        sqrt_price_x96=price,
+        liquidity=sum(position.liquidity for position in positions if position.lower <= tick < position.upper),
+        tick=tick,
+        ticks=tuple(Tick(index=index, liquidity_net=net) for index, net in nets.items()),
+    )
+
+
+def random_swap(random: Random, pool: UniswapV3Pool) -> Swap:
+    """In either direction, exact in or out, from one wei to far beyond the pool, with and without a price limit."""
+    zero_for_one = random.random() < 0.5
+    amount = random.randrange(1, 10 ** random.randrange(1, 28)) * random.choice([1, -1])
+    end = MIN_SQRT_PRICE + 1 if zero_for_one else MAX_SQRT_PRICE - 1
+    if random.random() < 0.15:
+        return Swap(zero_for_one, amount, end)
+    distance = random.randrange(1, 4 * 256 * pool.tick_spacing)
+    tick = pool.tick + (-distance if zero_for_one else distance)
+    if random.random() < 0.4:  # on a usable tick, where the contract may or may not stop
+        tick -= tick % (pool.tick_spacing * random.choice([1, 256]))
+    limit = sqrt_price_at_tick(min(max(tick, MIN_TICK), MAX_TICK)) + random.choice([0, 0, 1, 12345])
+    return Swap(zero_for_one, amount, max(limit, end) if zero_for_one else min(limit, end))
+
+
+def test_v3_swaps_equal_the_contract_to_the_wei_from_any_state(devnet: Devnet) -> None:
+    random = Random(20240607)  # noqa: S311 - cases, not secrets
+    seen: Counter[str] = Counter()
+    for _ in range(POOLS):
+        pool, positions = random_pool(random)
+        start, swaps, expected = pool, [], []
+        for _ in range(SWAPS):
+            swap = random_swap(random, pool)
+            swaps.append(swap)
+            try:
+                amount0, amount1, after = pool.swap_exact(*swap)
+                expected.append((True, amount0, amount1, after.sqrt_price_x96, after.tick, after.liquidity))
+                seen.update(kinds(pool, after, swap))
+                pool = after
+            except SwapError:
+                expected.append((False, 0, 0, pool.sqrt_price_x96, pool.tick, pool.liquidity))
+                seen["refused"] += 1
+        outcomes = probe(
+            devnet,
+            "probePool",
+            FACTORIES["uniswap_v3"],
+            start.fee_pips,
+            start.tick_spacing,
+            start.sqrt_price_x96,
+            positions,
+            swaps,
+        )
+        for swap, outcome, prediction in zip(swaps, outcomes, expected, strict=True):
+            assert outcome == prediction, f"{swap} in a sequence from {start.model_dump_json()}"
+    assert min(seen[kind] for kind in KINDS) >= 50, seen
+
+
+KINDS = (
+    "exact in, token0",
+    "exact in, token1",
+    "exact out, token0",
+    "exact out, token1",
+    "crosses ticks",
+    "crosses an empty range",
+    "stopped by its limit",
+    "refused",
+)
+
+
+def kinds(before: UniswapV3Pool, after: UniswapV3Pool, swap: Swap) -> Iterator[str]:
+    """What the swap was a case of."""
+    yield f"exact {'in' if swap.amount_specified > 0 else 'out'}, token{0 if swap.zero_for_one else 1}"
+    low, high = sorted((before.tick, after.tick))
+    crossed = [tick for tick in before.ticks if low < tick.index <= high]
+    if crossed:
+        yield "crosses ticks"
+        lowest = before if before.tick == low else after
+        if 0 in accumulate((tick.liquidity_net for tick in crossed), initial=lowest.liquidity):
+            yield "crosses an empty range"
+    if after.sqrt_price_x96 == swap.sqrt_price_limit_x96:
+        yield "stopped by its limit"
+
+
+def test_v2_outputs_are_the_most_that_the_pair_pays(devnet: Devnet) -> None:
+    random = Random(20240608)  # noqa: S311 - cases, not secrets
+    count = 0
+    for _ in range(PAIRS):
+        reserves = [random.randrange(1, 10 ** random.randrange(2, 30)) for _ in range(2)]
+        pool = UniswapV2Pool(
+            address=POOL, token0=TOKEN0, token1=TOKEN1, fee_pips=3000, reserve0=reserves[0], reserve1=reserves[1]
+        )
+        swaps, expected = [], []
+        for _ in range(PAIR_SWAPS):
+            zero_for_one = random.random() < 0.5
+            token_in, reserve = (TOKEN0, pool.reserve0) if zero_for_one else (TOKEN1, pool.reserve1)
+            amount_in = random.randrange(1, 2 + reserve * 10 ** random.randrange(0, 4) // 1000)
+            try:
+                amount_out, pool = pool.swap(token_in, amount_in)
+            except SwapError:
+                continue
+            swaps.append((zero_for_one, amount_in, amount_out))
+            expected.append((False, True, pool.reserve0, pool.reserve1))
+        outcomes = probe(devnet, "probePair", FACTORIES["uniswap_v2"], *reserves, swaps)
+        assert list(outcomes) == expected, f"{swaps} from {reserves}"
+        count += len(swaps)
+    assert count >= 200
