@@ -47,7 +47,10 @@ def _deploy(provider: ProviderAPI, account: AccountAPI, config: Path, out: Path)
 
 def _sender(provider: ProviderAPI, account: AccountAPI) -> Send:
     def send(to: str | None, data: bytes) -> Any:
-        call: dict[str, Any] = {"data": data, **({"receiver": to} if to else {})}
+        # Every step is read back at the end; waiting for further blocks would hang on a chain that mines on demand.
+        call: dict[str, Any] = {"sender": account.address, "data": data, "required_confirmations": 0}
+        if to:
+            call["receiver"] = to
         receipt = account.call(provider.network.ecosystem.create_transaction(**call))
         return provider.make_request("eth_getTransactionReceipt", [receipt.txn_hash])
 
