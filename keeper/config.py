@@ -55,7 +55,8 @@ class Config(Strict):
     deployment: Path
     venues: tuple[Venue, ...] = Field(min_length=1)
     connectors: tuple[Address, ...] = ()
-    tick_words: int = Field(default=4, ge=0, le=64)
+    tick_words: int = Field(default=4, ge=1, le=64)
+    """Bitmap words (256 tick spacings each) of a V3 pool to read on either side of its price."""
     policy: Policy
     signer: SignerConfig | None = None
     sending: Sending = Sending()
