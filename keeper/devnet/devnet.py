@@ -222,7 +222,7 @@ def serve(
 
     The last thing `progress` is told is where it listens. Raises as `Devnet.start` does.
     """
-    # Left to itself, a process that is told to terminate would leave its node behind.
+    # Left to itself, a process that is told to terminate would dump nothing.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt), Devnet.start(port=port, seed=seed, state=state, progress=progress) as devnet:
         progress(f"the offline mainnet listens on {devnet.url}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import re
 import shutil
 import subprocess
@@ -18,9 +17,20 @@ HARDFORK = "prague"
 GAS_LIMIT = 45_000_000
 """Per block, as on mainnet in the summer of 2025."""
 
+# A node that outlives whoever started it would hold its port for ever, and a process that is killed cannot clean up.
+# So the node is tied to a pipe: when its other end closes, for whatever reason, the node is killed.
+_TETHER = """
+exec 3<&0
+"$@" </dev/null 3<&- &
+node=$!
+(read -r _ <&3; kill -9 $node) >/dev/null 2>&1 &
+wait $node
+kill $! 2>/dev/null
+"""
+
 
 class Anvil:
-    """An empty development chain. It dies with `close`, and with this Python process at the latest."""
+    """An empty development chain. It ends with `close`, and with this Python process at the latest."""
 
     def __init__(self, port: int = 0) -> None:
         """Starts anvil on `port`, or on a free one for 0, and returns when it listens.
@@ -35,28 +45,33 @@ class Anvil:
             "block-base-fee-per-gas": BASE_FEE,
             "gas-limit": GAS_LIMIT,
         }
+        # A dumped state is larger than the two megabytes that a request may have.
+        command = [
+            str(binary()),
+            "--no-request-size-limit",
+            *(f"--{name}={value}" for name, value in arguments.items()),
+        ]
         self._process = subprocess.Popen(  # noqa: S603 - our own binary, our own numbers
-            # A dumped state is larger than the two megabytes that a request may have.
-            [binary(), "--no-request-size-limit", *(f"--{name}={value}" for name, value in arguments.items())],
-            stdin=subprocess.DEVNULL,
+            ["/bin/sh", "-c", _TETHER, "sh", *command],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             # Ctrl-C in a terminal goes to the whole foreground group; the node must outlive it to be dumped.
             start_new_session=True,
         )
-        atexit.register(self.close)
-        self.url = self._wait_until_it_listens(port)
         # Anvil logs every request; a pipe that nobody empties would stop it.
         self._drain = Thread(target=deque, args=(self._process.stdout, 0), daemon=True)
-        self._drain.start()
+        self.url = self._wait_until_it_listens(port)
 
     def _wait_until_it_listens(self, port: int) -> str:
         last = "it said nothing"
         for line in self._process.stdout or ():
             if found := re.match(r"Listening on (\S+)", line):
+                self._drain.start()
                 return f"http://{found[1]}"
             last = line.strip() or last
+        self._drain.start()
         self.close()
         raise InputError(f"anvil did not start on port {port}: {last}")
 
@@ -66,11 +81,10 @@ class Anvil:
 
     def close(self) -> None:
         """Ends the process. Safe to call twice."""
-        atexit.unregister(self.close)
-        self._process.kill()
+        if self._process.stdin:
+            self._process.stdin.close()
         self._process.wait()
-        if hasattr(self, "_drain"):
-            self._drain.join()
+        self._drain.join()
         if self._process.stdout:
             self._process.stdout.close()
 

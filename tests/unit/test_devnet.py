@@ -1,6 +1,8 @@
 """The offline mainnet: what stands where, whether its prices agree, how they move, and that it can be reproduced."""
 
 import json
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 
@@ -444,6 +446,17 @@ def test_leaving_ends_the_node() -> None:
 
     with pytest.raises(RpcError):
         Devnet(url).state_root()
+
+
+@pytest.mark.chain
+def test_a_node_ends_with_the_process_that_started_it() -> None:
+    # Killed, that process has no chance to clean up.
+    code = "import os; from keeper.devnet import Devnet; print(Devnet.start().url, flush=True); os.kill(os.getpid(), 9)"
+    process = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 - our own
+    orphan = Devnet(process.stdout.strip())
+
+    with pytest.raises(RpcError):
+        all(orphan.state_root() for _ in range(10_000))
 
 
 @pytest.mark.chain
