@@ -21,19 +21,12 @@ import click
 
 from keeper.chain.errors import Refused, RpcError
 from keeper.domain.errors import InputError
-from keeper.units import WAD, format_units, percent, usd
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from rich.table import Table
-
-    from keeper.chain.lens import Reading
     from keeper.config import Config
-    from keeper.domain.decision import Decision
-    from keeper.domain.snapshot import Snapshot
     from keeper.loop import Keeper, Outcome
-    from keeper.ops.status import Status
     from keeper.submit.signer import Signer
 
 FAILED, BAD_USAGE, REFUSED = 1, 2, 3
@@ -91,6 +84,7 @@ def app() -> None:
 def check(config_path: Path, as_json: bool) -> int:
     """Look at everything that must be in order before the keeper may send."""
     from keeper.ops.preflight import preflight
+    from keeper.report import print_table, table
     from keeper.submit.signer import address_of
 
     keeper = _assemble(config_path)
@@ -106,10 +100,10 @@ def check(config_path: Path, as_json: bool) -> int:
             }
         )
     else:
-        table = _table("", "check", "what was found")
+        lines = table("", "check", "what was found")
         for found in checks:
-            table.add_row("[green]ok[/]" if found.ok else "[red]no[/]", found.name, found.detail)
-        _print(table)
+            lines.add_row("[green]ok[/]" if found.ok else "[red]no[/]", found.name, found.detail)
+        print_table(lines)
     return 0 if failed is None else _stop(f"{failed.name}: {failed.detail}", failed.exit_code)
 
 
@@ -119,13 +113,14 @@ def check(config_path: Path, as_json: bool) -> int:
 def status(config_path: Path, as_json: bool) -> int:
     """Show the vault: weights against targets, drift, what its limits still allow."""
     from keeper.ops.status import status_json, status_of
+    from keeper.report import print_status
 
     reading = _connect(config_path).read()
     found = status_of(reading)
     if as_json:
         _print_json(status_json(reading, found))
     else:
-        _print_status(reading, found)
+        print_status(reading, found)
     return 0
 
 
@@ -148,6 +143,7 @@ def plan(config_path: Path, snapshot_path: Path | None, policy_path: Path | None
     """Decide and show the decision; send nothing. With --snapshot and --policy, touch no network either."""
     from keeper.config import read_policy, read_snapshot
     from keeper.policy import decide
+    from keeper.report import print_decision
 
     if snapshot_path is None:
         keeper = _connect(config_path)
@@ -161,7 +157,7 @@ def plan(config_path: Path, snapshot_path: Path | None, policy_path: Path | None
     if as_json:
         click.echo(decision.model_dump_json(indent=2))
     else:
-        _print_decision(facts, decision)
+        print_decision(facts, decision)
     return _stop(f"refused: {decision.reason}", REFUSED) if decision.refused else 0
 
 
@@ -173,6 +169,7 @@ def plan(config_path: Path, snapshot_path: Path | None, policy_path: Path | None
 def run(config_path: Path, once: bool, live: bool, as_json: bool) -> int:
     """Read, decide and rebalance: once, or at every new block until SIGTERM or SIGINT."""
     from keeper import loop
+    from keeper.report import print_outcome
 
     keeper = _connect(config_path)
     signer = _unlock(keeper.config) if live else None
@@ -181,7 +178,7 @@ def run(config_path: Path, once: bool, live: bool, as_json: bool) -> int:
         if as_json:
             click.echo(json.dumps(outcome.to_json(), indent=2 if once else None))
         else:
-            _print_outcome(outcome)
+            print_outcome(outcome)
 
     if once:
         outcome = loop.tick(keeper, keeper.endpoint.header(), signer)
@@ -253,87 +250,3 @@ def _stop(reason: str, code: int) -> int:
 
 def _print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2))
-
-
-def _table(*columns: str) -> Table:
-    """A table without lines; columns named with a leading ">" are set flush right."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left")
-    return table
-
-
-def _rounded(raw: int, decimals: int) -> str:
-    """A raw amount in whole tokens, cut to what a person reads; JSON has every digit."""
-    whole, _, part = format_units(raw, decimals).partition(".")
-    return f"{whole}.{part[:6]}" if part else whole
-
-
-def _print_status(reading: Reading, found: Status) -> None:
-    vault = reading.vault
-    table = _table("asset", ">balance", ">value", ">weight", ">target", ">off by", "price")
-    for asset in found.assets:
-        token = asset.facts.token
-        age = reading.block.timestamp - asset.facts.price_updated_at
-        off = None if asset.weight is None else asset.weight - asset.target
-        table.add_row(
-            token.symbol,
-            _rounded(asset.balance, token.decimals),
-            "?" if asset.value is None else usd(asset.value),
-            "?" if asset.weight is None else percent(asset.weight),
-            percent(asset.target),
-            "?" if off is None else f"{off * 100 / WAD:+.2f}",
-            asset.refusal or f"{usd(asset.facts.price)}, {age} s old",
-        )
-    _print(table)
-    drift = "?" if found.drift is None else percent(found.drift)
-    lines = {
-        "vault": vault.address + (" (rebalancing is paused)" if vault.paused else ""),
-        "block": str(reading.block.number),
-        "NAV": "?" if found.nav is None else usd(found.nav),
-        "drift": f"{drift} (dead band {percent(vault.limits.dead_band)})",
-        "headroom": f"loss {percent(vault.loss_headroom)}, turnover {percent(vault.turnover_headroom)}",
-        "cooldown": f"{found.cooldown} s left" if found.cooldown else "over",
-        "nonce": str(vault.nonce),
-        "keeper": vault.keeper,
-    }
-    for name, text in lines.items():
-        click.echo(f"{name:<10}{text}")
-
-
-def _print_decision(facts: Snapshot, decision: Decision) -> None:
-    def amount(raw: int, token: str) -> str:
-        return f"{_rounded(raw, facts.token[token].decimals)} {facts.symbol(token)}"
-
-    click.echo(f"{decision.action}: {decision.reason}")
-    if decision.swaps:
-        kinds = {pool.name: f"{pool.kind} {pool.fee_pips / 10_000:g}%" for pool in facts.pools}
-        table = _table("swap", ">in", ">out", "pool")
-        for number, swap in enumerate(decision.swaps, 1):
-            sent, received = amount(swap.amount_in, swap.token_in), amount(swap.amount_out, swap.token_out)
-            table.add_row(str(number), sent, received, f"{kinds[swap.pool]} {swap.pool[:6]}…{swap.pool[-4:]}")
-        _print(table)
-    for sell in decision.sells:
-        click.echo(f"sell {amount(sell.amount, sell.token)}")
-    for buy in decision.buys:
-        click.echo(f"buy  {amount(buy.amount, buy.token)}, at least {amount(buy.min_amount, buy.token)}")
-
-
-def _print_outcome(outcome: Outcome) -> None:
-    click.echo(f"block {outcome.block_number}: {outcome.status}: {outcome.reason}")
-    if outcome.status == "planned":
-        click.echo("dry run: the batch passed its simulation and was not sent; --live sends it")
-    if (done := outcome.realised) is not None:
-        click.echo(
-            f"transaction {done.transaction} in block {done.block_number}: drift {percent(done.drift_before)} -> "
-            f"{percent(done.drift_after)}, NAV {usd(done.nav_before)} -> {usd(done.nav_after)}, "
-            f"{done.gas_used} gas; amounts are {'' if done.predicted == done.realised else 'not '}those predicted"
-        )
-
-
-def _print(table: Table) -> None:
-    from rich.console import Console
-
-    Console(highlight=False, soft_wrap=not sys.stdout.isatty()).print(table)

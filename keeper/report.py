@@ -1,0 +1,104 @@
+"""What people read: the vault's state, a decision, an outcome, as text. Programs read `--json` instead."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from keeper.units import WAD, format_units, percent, usd
+
+if TYPE_CHECKING:
+    from keeper.chain.lens import Reading
+    from keeper.domain.decision import Decision
+    from keeper.domain.snapshot import Snapshot
+    from keeper.loop import Outcome
+    from keeper.ops.status import Status
+
+
+def table(*columns: str) -> Table:
+    """A table without lines; columns named with a leading ">" are set flush right."""
+    made = Table(box=None, pad_edge=False)
+    for column in columns:
+        made.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left")
+    return made
+
+
+def print_table(made: Table) -> None:
+    """Prints to the width of the terminal, or to any width into a pipe."""
+    Console(highlight=False, soft_wrap=not sys.stdout.isatty()).print(made)
+
+
+def print_status(reading: Reading, found: Status) -> None:
+    """Weights against targets, and what the vault would allow now."""
+    vault = reading.vault
+    assets = table("asset", ">balance", ">value", ">weight", ">target", ">off by", "price")
+    for asset in found.assets:
+        token = asset.facts.token
+        age = reading.block.timestamp - asset.facts.price_updated_at
+        off = None if asset.weight is None else asset.weight - asset.target
+        assets.add_row(
+            token.symbol,
+            _rounded(asset.balance, token.decimals),
+            "?" if asset.value is None else usd(asset.value),
+            "?" if asset.weight is None else percent(asset.weight),
+            percent(asset.target),
+            "?" if off is None else f"{off * 100 / WAD:+.2f}",
+            asset.refusal or f"{usd(asset.facts.price)}, {age} s old",
+        )
+    print_table(assets)
+    drift = "?" if found.drift is None else percent(found.drift)
+    lines = {
+        "vault": vault.address + (" (rebalancing is paused)" if vault.paused else ""),
+        "block": str(reading.block.number),
+        "NAV": "?" if found.nav is None else usd(found.nav),
+        "drift": f"{drift} (dead band {percent(vault.limits.dead_band)})",
+        "headroom": f"loss {percent(vault.loss_headroom)}, turnover {percent(vault.turnover_headroom)}",
+        "cooldown": f"{found.cooldown} s left" if found.cooldown else "over",
+        "nonce": str(vault.nonce),
+        "keeper": vault.keeper,
+    }
+    for name, text in lines.items():
+        click.echo(f"{name:<10}{text}")
+
+
+def print_decision(facts: Snapshot, decision: Decision) -> None:
+    """The action with its reason, and the route."""
+
+    def amount(raw: int, token: str) -> str:
+        return f"{_rounded(raw, facts.token[token].decimals)} {facts.symbol(token)}"
+
+    click.echo(f"{decision.action}: {decision.reason}")
+    if decision.swaps:
+        kinds = {pool.name: f"{pool.kind} {pool.fee_pips / 10_000:g}%" for pool in facts.pools}
+        swaps = table("swap", ">in", ">out", "pool")
+        for number, swap in enumerate(decision.swaps, 1):
+            sent, received = amount(swap.amount_in, swap.token_in), amount(swap.amount_out, swap.token_out)
+            swaps.add_row(str(number), sent, received, f"{kinds[swap.pool]} {swap.pool[:6]}…{swap.pool[-4:]}")
+        print_table(swaps)
+    for sell in decision.sells:
+        click.echo(f"sell {amount(sell.amount, sell.token)}")
+    for buy in decision.buys:
+        click.echo(f"buy  {amount(buy.amount, buy.token)}, at least {amount(buy.min_amount, buy.token)}")
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """What a tick came to, and for a batch that was sent what it did."""
+    click.echo(f"block {outcome.block_number}: {outcome.status}: {outcome.reason}")
+    if outcome.status == "planned":
+        click.echo("dry run: the batch passed its simulation and was not sent; --live sends it")
+    if (done := outcome.realised) is not None:
+        click.echo(
+            f"transaction {done.transaction} in block {done.block_number}: drift {percent(done.drift_before)} -> "
+            f"{percent(done.drift_after)}, NAV {usd(done.nav_before)} -> {usd(done.nav_after)}, "
+            f"{done.gas_used} gas; amounts are {'' if done.predicted == done.realised else 'not '}those predicted"
+        )
+
+
+def _rounded(raw: int, decimals: int) -> str:
+    """A raw amount in whole tokens, cut to what a person reads; JSON has every digit."""
+    whole, _, part = format_units(raw, decimals).partition(".")
+    return f"{whole}.{part[:6]}" if part else whole
