@@ -176,16 +176,13 @@ def _draw(run: Run, path: Path) -> None:
     for index, symbol in enumerate(run.symbols):
         hours = [hour for hour, _ in run.weights]
         points = [100 * (row[index] - run.targets[index]) for _, row in run.weights]
-        (line,) = axes.plot(hours, points, marker=".", label=f"{symbol}, target {run.targets[index]:.0%}")
-        axes.annotate(
-            symbol, (hours[-1], points[-1]), (6, 0), textcoords="offset points", color=line.get_color(), va="center"
-        )
+        axes.plot(hours, points, marker=".", label=f"{symbol}, target {run.targets[index]:.0%}")
     for number, hour in enumerate(run.batches):
         axes.axvline(hour, color="0.6", linestyle=":", label="rebalance" if number == 0 else None)
-    axes.set(xlabel="hour", ylabel="weight off its target, percentage points", xlim=(1, HOURS + 1.5))
+    axes.set(xlabel="hour", ylabel="weight off its target, percentage points", xlim=(1, HOURS + 0.5))
     axes.set_title("Weights of the demo vault: the keeper trades when one leaves its band", loc="left", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(ncols=3, frameon=False, loc="best")
+    figure.legend(ncols=3, frameon=False, loc="outside lower center", fontsize=9)
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
 
