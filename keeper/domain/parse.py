@@ -10,7 +10,11 @@ from keeper.domain.errors import InputError
 from keeper.domain.policy import Policy
 from keeper.domain.snapshot import Snapshot
 
-_IN_PLAIN_WORDS = {"extra_forbidden": "unknown field", "missing": "missing"}
+_IN_PLAIN_WORDS = {
+    "extra_forbidden": "unknown field",
+    "missing": "missing",
+    "model_type": "must be a mapping of fields",
+}
 
 
 def load_snapshot(text: str) -> Snapshot:

@@ -70,7 +70,7 @@ class Basket:
 
     def measure(self, balances: Sequence[int]) -> Outcome:
         """Value the change of every balance. ``balances`` are the raw ones after the batch, in index order."""
-        sold = bought = nav = gap = 0
+        sold = bought = gap = 0
         for i, after in enumerate(balances):
             value, change = self.values[i], after - self.balances[i]
             if change > 0:
@@ -80,10 +80,10 @@ class Basket:
             elif change < 0:
                 lost = value_of_up(-change, self.prices[i], self.decimals[i])
                 sold += lost
+                # Selling everything can round to one wei more than it was worth.
                 value = max(value - lost, 0)
-            nav += value
             gap += abs(value - self.target_values[i])
-        return Outcome(sold, bought, nav, gap)
+        return Outcome(sold, bought, max(self.nav + bought - sold, 0), gap)
 
 
 def check_drift(before: Basket, limits: Limits) -> Violation | None:

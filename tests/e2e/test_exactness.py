@@ -12,8 +12,6 @@ from itertools import accumulate
 from random import Random
 from typing import Any, NamedTuple
 
-import pytest
-
 from keeper.chain import artifacts
 from keeper.chain.bindings import interface, view
 from keeper.devnet import FACTORIES, Devnet
@@ -26,8 +24,6 @@ from keeper.pools.tick_math import (
     sqrt_price_at_tick,
     tick_at_sqrt_price,
 )
-
-pytestmark = pytest.mark.chain
 
 POOLS, SWAPS = 300, 8
 PAIRS, PAIR_SWAPS = 100, 6
@@ -44,12 +40,6 @@ class Swap(NamedTuple):
     zero_for_one: bool
     amount_specified: int
     sqrt_price_limit_x96: int
-
-
-@pytest.fixture(scope="module")
-def devnet() -> Iterator[Devnet]:
-    with Devnet.start() as devnet:
-        yield devnet
 
 
 def probe(devnet: Devnet, function: str, *arguments: Any) -> Any:

@@ -1,0 +1,151 @@
+"""Small worlds for tests: tokens with prices, pools at those prices, snapshots and policies."""
+
+import json
+from math import isqrt
+from typing import Any
+
+from keeper.domain import AssetState, Block, Limits, Policy, Snapshot, Token, VaultState
+from keeper.pools import BasePool, Tick, UniswapV2Pool, UniswapV3Pool
+from keeper.pools.tick_math import MAX_TICK, tick_at_sqrt_price
+from keeper.units import WAD
+
+NOW = 1_760_000_000
+
+
+def address(number: int) -> str:
+    """The address with this number."""
+    return f"0x{number:040x}"
+
+
+class Coin:
+    """A token with its price in whole cents; its address, 1 and up, follows the order of creation in `COINS`."""
+
+    def __init__(self, number: int, symbol: str, decimals: int, cents: int) -> None:
+        self.address = address(number)
+        self.symbol = symbol
+        self.decimals = decimals
+        self.cents = cents
+
+    @property
+    def price(self) -> int:
+        """USD WAD."""
+        return self.cents * WAD // 100
+
+    def amount(self, usd: float) -> int:
+        """Raw units worth this many dollars."""
+        return int(usd * 100) * 10**self.decimals // self.cents
+
+
+USDC = Coin(1, "USDC", 6, 100)
+WETH = Coin(2, "WETH", 18, 250_000)
+WBTC = Coin(3, "WBTC", 8, 6_000_000)
+LINK = Coin(4, "LINK", 18, 1_500)
+UNI = Coin(5, "UNI", 18, 800)
+COINS = (USDC, WETH, WBTC, LINK, UNI)
+
+
+def v2_pool(number: int, coin0: Coin, coin1: Coin, usd: float, *, fee_pips: int = 3000) -> UniswapV2Pool:
+    """A pair that holds this many dollars at the coins' prices."""
+    return UniswapV2Pool(
+        address=address(1000 + number),
+        token0=coin0.address,
+        token1=coin1.address,
+        fee_pips=fee_pips,
+        reserve0=coin0.amount(usd / 2),
+        reserve1=coin1.amount(usd / 2),
+    )
+
+
+def v3_pool(
+    number: int,
+    coin0: Coin,
+    coin1: Coin,
+    usd: float,
+    *,
+    fee_pips: int = 3000,
+    spacing: int = 60,
+    widths: tuple[int, ...] = (10, 100, 1000),
+) -> UniswapV3Pool:
+    """A pool at the coins' prices as deep there as a pair of this many dollars, with overlapping positions."""
+    amount0, amount1 = coin0.amount(usd / 2), coin1.amount(usd / 2)
+    price = isqrt((amount1 << 192) // amount0)
+    centre = tick_at_sqrt_price(price) // spacing
+    share = isqrt(amount0 * amount1) // len(widths)
+    nets: dict[int, int] = {}
+    for width in widths:
+        limit = MAX_TICK // spacing
+        lower, upper = max(centre - width, -limit) * spacing, min(centre + 1 + width, limit) * spacing
+        nets[lower] = nets.get(lower, 0) + share
+        nets[upper] = nets.get(upper, 0) - share
+    return UniswapV3Pool(
+        address=address(1000 + number),
+        token0=coin0.address,
+        token1=coin1.address,
+        fee_pips=fee_pips,
+        tick_spacing=spacing,
+        sqrt_price_x96=price,
+        liquidity=share * len(widths),
+        tick=tick_at_sqrt_price(price),
+        ticks=tuple(Tick(index=index, liquidity_net=net) for index, net in nets.items()),
+    )
+
+
+LIMITS = Limits(
+    max_slippage=2 * WAD // 100,
+    max_batch_loss=WAD // 100,
+    dust=WAD // 100_000,
+    min_progress=WAD // 1000,
+    dead_band=WAD // 1000,
+    loss_headroom=WAD // 50,
+    turnover_headroom=WAD,
+)
+
+
+def snapshot(
+    basket: dict[Coin, tuple[float, float]],
+    pools: tuple[BasePool, ...],
+    *,
+    nav: float = 1_000_000,
+    limits: Limits | None = LIMITS,
+    native_price: int = 2500 * WAD,
+    price_age: int = 60,
+) -> Snapshot:
+    """A vault of `nav` dollars; `basket` gives each coin's weight and its target weight, in whole basis points."""
+    return Snapshot(
+        version=1,
+        chain_id=1,
+        block=Block(
+            number=1, hash="0x" + "ab" * 32, timestamp=NOW, base_fee_per_gas=10 * 10**9, priority_fee_per_gas=10**9
+        ),
+        native_price=native_price,
+        tokens=tuple(Token(address=coin.address, symbol=coin.symbol, decimals=coin.decimals) for coin in COINS),
+        vault=VaultState(
+            address=address(99),
+            nonce=0,
+            total_supply=10**18,
+            assets=tuple(
+                AssetState(
+                    token=coin.address,
+                    balance=coin.amount(nav * weight),
+                    target_weight=round(target * 10_000) * WAD // 10_000,
+                    price=coin.price,
+                    price_updated_at=NOW - price_age,
+                )
+                for coin, (weight, target) in basket.items()
+            ),
+            limits=limits,
+        ),
+        pools=pools,
+    )
+
+
+def policy(**changes: Any) -> Policy:
+    """Always look, tracking penalty 1, free gas; with these changes."""
+    return Policy.model_validate(
+        {"trigger": {"kind": "always"}, "tracking_penalty": 1.0, "gas_price_wei": "0"} | changes
+    )
+
+
+def as_file(snapshot: Snapshot) -> Any:
+    """The snapshot as the JSON of its file."""
+    return json.loads(snapshot.model_dump_json())

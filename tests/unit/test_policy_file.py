@@ -1,0 +1,73 @@
+from decimal import Decimal
+
+import pytest
+
+from keeper.domain import Always, Band, InputError, Policy, load_policy
+
+
+def test_trigger_penalty_and_free_gas_are_a_complete_policy_that_switches_off_all_the_rest():
+    policy = load_policy('{"trigger": {"kind": "always"}, "tracking_penalty": 0.1, "gas_price_wei": "0"}')
+    assert policy.trigger == Always()
+    assert (policy.tracking_penalty, policy.gas_price_wei) == (0.1, 0)
+    assert (policy.max_price_age, policy.max_gas_price_wei, policy.min_pool_liquidity_usd) == (None, None, None)
+
+
+def test_the_defaults_are_those_of_the_documentation():
+    policy = load_policy("{trigger: {kind: always}, tracking_penalty: 1}")
+    assert (policy.slippage, policy.headroom_share, policy.max_hops) == (Decimal("0.005"), Decimal("0.9"), 3)
+    assert policy.gas_price_wei is None
+    assert [policy.gas_units.of(kind) for kind in ("uniswap_v2", "uniswap_v3")] == [70_000, 90_000]
+
+
+def test_yaml_and_json_say_the_same():
+    yaml = "trigger: {kind: band, absolute: 0.05, relative: 0.25}\ntracking_penalty: 1e-3\nslippage: 0.003\n"
+    json = (
+        '{"trigger": {"kind": "band", "absolute": "0.05", "relative": 0.25},'
+        ' "tracking_penalty": 1e-3, "slippage": 3e-3}'
+    )
+    assert load_policy(yaml) == load_policy(json)
+    assert load_policy(yaml).trigger == Band(absolute=Decimal("0.05"), relative=Decimal("0.25"))
+
+
+def test_a_policy_survives_its_file():
+    policy = load_policy("{trigger: {kind: band, relative: 0.1}, tracking_penalty: 2, max_price_age: 60}")
+    assert load_policy(policy.model_dump_json()) == policy
+
+
+MISTAKES = [
+    ("", "must be a mapping of fields"),
+    ("[1]", "must be a mapping of fields"),
+    ("a: [", "neither JSON nor YAML"),
+    ("{tracking_penalty: 1}", "trigger: missing"),
+    ("{trigger: {kind: always}}", "tracking_penalty: missing"),
+    ("{trigger: {kind: always}, tracking_penalty: 0}", "tracking_penalty: Input should be greater than 0"),
+    ("{trigger: {kind: always}, tracking_penalty: -1}", "tracking_penalty: Input should be greater than 0"),
+    ("{trigger: {kind: always}, tracking_penalty: .nan}", "tracking_penalty: Input should be "),
+    ('{"trigger": {"kind": "always"}, "tracking_penalty": NaN}', "tracking_penalty: Input should be "),
+    ("{trigger: {kind: always}, tracking_penalty: .inf}", "tracking_penalty: Input should be "),
+    ("{trigger: {kind: always}, tracking_penalty: much}", 'tracking_penalty: must be a number, got "much"'),
+    ("{trigger: {kind: monthly}, tracking_penalty: 1}", "trigger: Input tag 'monthly'"),
+    ("{trigger: {kind: band}, tracking_penalty: 1}", "a band needs absolute or relative"),
+    ("{trigger: {kind: band, absolute: -0.1}, tracking_penalty: 1}", "trigger.band.absolute: "),
+    ("{trigger: {kind: always}, tracking_penalty: 1, penalty: 2}", "penalty: unknown field"),
+    ("{trigger: {kind: always}, tracking_penalty: 1, slippage: 1}", "slippage: "),
+    ("{trigger: {kind: always}, tracking_penalty: 1, slippage: 0.5%}", 'slippage: must be a number, got "0.5%"'),
+    ("{trigger: {kind: always}, tracking_penalty: 1, headroom_share: 0}", "headroom_share: "),
+    ("{trigger: {kind: always}, tracking_penalty: 1, headroom_share: 1.1}", "headroom_share: "),
+    ("{trigger: {kind: always}, tracking_penalty: 1, max_hops: 4}", "max_hops: "),
+    ("{trigger: {kind: always}, tracking_penalty: 1, gas_price_wei: -1}", "gas_price_wei: "),
+    ("{trigger: {kind: always}, tracking_penalty: 1, gas_price_wei: 1.5}", "gas_price_wei: "),
+    ("{trigger: {kind: always}, tracking_penalty: 1, gas_units: {base: -1}}", "gas_units.base: "),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), MISTAKES, ids=[text for text, _ in MISTAKES])
+def test_a_mistake_in_a_policy_gives_one_clear_line(text, message):
+    with pytest.raises(InputError, match=message) as refused:
+        load_policy(text)
+    assert str(refused.value).startswith("policy: ")
+    assert "\n" not in str(refused.value)
+
+
+def test_every_field_of_the_policy_says_what_it_means():
+    assert all(field.description for field in Policy.model_fields.values())
