@@ -28,38 +28,11 @@ ROOMS = (
 
 CORE = frozenset(ROOMS[:5])
 
-OUTSIDE = frozenset(
-    # fmt: off
-    (
-        "asyncio",
-        "datetime",
-        "glob",
-        "http",
-        "io",
-        "logging",
-        "os",
-        "pathlib",
-        "random",
-        "secrets",
-        "shutil",
-        "socket",
-        "sqlite3",
-        "subprocess",
-        "sys",
-        "tempfile",
-        "threading",
-        "time",
-        "urllib",
-        "uuid",
-        "ape",
-        "eth_abi",
-        "eth_account",
-        "eth_utils",
-        "requests",
-        "web3",
-    )
-    # fmt: on
-)
+OUTSIDE = {
+    *("asyncio", "datetime", "glob", "http", "io", "logging", "os", "pathlib", "random", "secrets", "shutil", "socket"),
+    *("sqlite3", "subprocess", "sys", "tempfile", "threading", "time", "urllib", "uuid"),
+    *("ape", "eth_abi", "eth_account", "eth_utils", "requests", "web3"),
+}
 """Modules through which clock, chance, disk or network would get into the core."""
 
 
