@@ -225,8 +225,8 @@ def serve(
     # Left to itself, a process that is told to terminate would dump nothing.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt), Devnet.start(port=port, seed=seed, state=state, progress=progress) as devnet:
-        progress(f"the offline mainnet listens on {devnet.url}")
         try:
+            progress(f"the offline mainnet listens on {devnet.url}")
             devnet.wait()
         except KeyboardInterrupt:
             if dump:

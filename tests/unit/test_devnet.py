@@ -292,19 +292,37 @@ def test_a_move_is_one_block(devnet: Devnet) -> None:
     assert devnet.endpoint.header().number == before + 1
 
 
-def test_a_move_touches_no_pool_of_other_tokens(devnet: Devnet) -> None:
-    def storage() -> dict[str, str]:
-        roots = {}
-        for pool in devnet.pools():
-            if {"LINK", "UNI"}.isdisjoint((pool.symbol0, pool.symbol1)):
-                roots[pool.address] = devnet.rpc("eth_getProof", pool.address, [], "latest")["storageHash"]
-        return roots
+def storage(devnet: Devnet, without: tuple[str, ...] = ()) -> dict[str, str]:
+    """The storage root of every pool that holds none of the tokens `without`."""
+    return {
+        pool.address: devnet.rpc("eth_getProof", pool.address, [], "latest")["storageHash"]
+        for pool in devnet.pools()
+        if {pool.symbol0, pool.symbol1}.isdisjoint(without)
+    }
 
-    before = storage()
+
+def test_a_move_touches_no_pool_of_other_tokens(devnet: Devnet) -> None:
+    before = storage(devnet, without=("LINK", "UNI"))
     devnet.move_prices({"LINK": "25", "UNI": "9"})
 
     assert len(before) >= 20
-    assert storage() == before
+    assert storage(devnet, without=("LINK", "UNI")) == before
+
+
+def test_a_move_to_the_same_prices_touches_no_pool(devnet: Devnet) -> None:
+    before = storage(devnet)
+    devnet.move_prices(devnet.prices())
+
+    assert storage(devnet) == before
+
+
+def test_every_price_can_be_moved_at_once_and_far(devnet: Devnet) -> None:
+    rising = ("WETH", "WBTC", "UNI", "USDT")
+    devnet.move_prices(
+        {symbol: price * 9 if symbol in rising else price / 8 for symbol, price in devnet.prices().items()}
+    )
+
+    assert disagreements(devnet) == []
 
 
 @pytest.mark.parametrize("price", ["0", "-1", "1.000000001", "NaN", "much"])
@@ -448,15 +466,36 @@ def test_leaving_ends_the_node() -> None:
         Devnet(url).state_root()
 
 
+def run_python(code: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-uc", code], stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own
+
+
 @pytest.mark.chain
 def test_a_node_ends_with_the_process_that_started_it() -> None:
     # Killed, that process has no chance to clean up.
-    code = "import os; from keeper.devnet import Devnet; print(Devnet.start().url, flush=True); os.kill(os.getpid(), 9)"
-    process = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 - our own
-    orphan = Devnet(process.stdout.strip())
+    with run_python(
+        "import os; from keeper.devnet import *; print(Devnet.start().url); os.kill(os.getpid(), 9)"
+    ) as run:
+        orphan = Devnet(run.communicate()[0].strip())
 
     with pytest.raises(RpcError):
         all(orphan.state_root() for _ in range(10_000))
+
+
+@pytest.mark.chain
+def test_a_served_devnet_is_dumped_when_told_to_terminate(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    serve = f"serve(port=0, dump=Path('{state}'), progress=print)"
+    with run_python(f"from pathlib import Path; from keeper.devnet import serve; {serve}") as run:
+        assert run.stdout
+        url = next(line.split()[-1] for line in run.stdout if "listens on" in line)
+        with Devnet.connect(url) as served:
+            served.move_prices({"WETH": "3000"})
+        run.terminate()
+
+    assert run.returncode == 0
+    with Devnet.start(state=state) as node:
+        assert node.prices()["WETH"] == 3000
 
 
 @pytest.mark.chain
