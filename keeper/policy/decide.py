@@ -104,7 +104,7 @@ def _why_not(sized: Sized) -> str | None:
 def _notes(plan: Plan, left_out: int) -> str:
     symbols = sorted(map(plan.problem.snapshot.symbol, plan.without_path))
     unreached = f"; no route for {', '.join(symbols)}" if symbols else ""
-    return unreached + (f"; {left_out} pools are below the liquidity floor" if left_out else "")
+    return unreached + (f"; pools left out below the liquidity floor: {left_out}" if left_out else "")
 
 
 def _rebalance(sized: Sized, policy: Policy, notes: str) -> Decision:

@@ -1,0 +1,321 @@
+import json
+import re
+
+import pytest
+from builders import LIMITS, LINK, UNI, USDC, WBTC, WETH, policy, snapshot, v2_pool, v3_pool
+
+from keeper.domain import Decision, InputError, Snapshot
+from keeper.policy import decide
+from keeper.policy.guard import Basket, check_outcome, tightened
+from keeper.units import WAD
+
+POOLS = (
+    v2_pool(1, USDC, WETH, 1e7),
+    v3_pool(2, USDC, WETH, 3e7, fee_pips=500, spacing=10),
+    v2_pool(3, USDC, LINK, 1e7),
+    v3_pool(4, WETH, LINK, 1e7),
+    v3_pool(5, USDC, WBTC, 3e7),
+)
+DRIFTED = {USDC: (0.5, 0.4), WETH: (0.3, 0.3), LINK: (0.1, 0.1), WBTC: (0.1, 0.2)}
+
+
+def facts(basket=DRIFTED, pools=POOLS, **changes) -> Snapshot:
+    return snapshot(basket, pools, **changes)
+
+
+def outcome(snapshot: Snapshot, decision: Decision):
+    """The batch as the vault would measure it."""
+    change = {sell.token: -sell.amount for sell in decision.sells} | {buy.token: buy.amount for buy in decision.buys}
+    after = [asset.balance + change.get(asset.token, 0) for asset in snapshot.vault.assets]
+    return Basket.of(snapshot).measure(after)
+
+
+def percent_of_the_way(decision: Decision) -> float:
+    found = re.search(r"going ([\d.]+)% of the way", decision.reason)
+    assert found is not None
+    return float(found[1])
+
+
+def test_a_drifted_basket_is_rebalanced_towards_its_targets():
+    decision = decide(facts(), policy())
+    assert decision.action == "rebalance"
+    assert [sell.token for sell in decision.sells] == [USDC.address]
+    assert [buy.token for buy in decision.buys] == [WBTC.address]
+    assert decision.estimate.drift_before == pytest.approx(0.2)
+    assert decision.estimate.drift_after < 0.02
+
+
+def test_the_same_facts_and_policy_give_the_same_decision():
+    assert decide(facts(), policy()) == decide(facts(), policy())
+
+
+def test_a_decision_prints_exactly_the_fields_that_other_programs_rely_on():
+    printed = json.loads(decide(facts(), policy()).model_dump_json())
+    assert list(printed) == ["action", "reason", "swaps", "sells", "buys", "estimate", "certificate"]
+    assert list(printed["swaps"][0]) == ["pool", "token_in", "token_out", "amount_in", "amount_out"]
+    assert list(printed["sells"][0]) == ["token", "amount"]
+    assert list(printed["buys"][0]) == ["token", "amount", "min_amount"]
+    assert list(printed["estimate"]) == [
+        "nav_usd",
+        "cost_usd",
+        "gas_usd",
+        "gas_units",
+        "drift_before",
+        "drift_after",
+    ]
+    assert printed["certificate"] is None
+    assert isinstance(printed["swaps"][0]["amount_in"], str)
+    assert isinstance(printed["estimate"]["nav_usd"], float)
+
+
+def test_the_estimate_is_what_the_plan_does_at_oracle_prices():
+    snapshot = facts()
+    decision = decide(snapshot, policy(gas_price_wei=str(10**9)))
+    result = outcome(snapshot, decision)
+    estimate = decision.estimate
+    assert estimate.nav_usd == pytest.approx(snapshot.nav / WAD)
+    assert estimate.cost_usd == pytest.approx((result.sold - result.bought) / WAD)
+    assert estimate.drift_after == pytest.approx(result.gap / snapshot.nav)
+    assert estimate.gas_usd == pytest.approx(estimate.gas_units * 1e-9 * 2500)
+
+
+def test_sells_and_buys_are_listed_in_index_order():
+    basket = {LINK: (0.1, 0.2), WETH: (0.4, 0.3), WBTC: (0.1, 0.2), USDC: (0.4, 0.3)}
+    decision = decide(facts(basket), policy(tracking_penalty=10))
+    assert [sell.token for sell in decision.sells] == [WETH.address, USDC.address]
+    assert [buy.token for buy in decision.buys] == [LINK.address, WBTC.address]
+
+
+def test_a_higher_penalty_goes_further():
+    near, far = (decide(facts(), policy(tracking_penalty=penalty)) for penalty in (0.1, 10))
+    assert near.estimate.drift_after > far.estimate.drift_after
+
+
+def test_the_chosen_way_is_worth_more_than_going_a_little_less_or_more():
+    # One pool, constant product, one pair: the optimum of the objective can be found by brute force.
+    pool, nav, penalty = v2_pool(1, USDC, WETH, 1e6), 1e6, 1.0
+    decision = decide(facts({USDC: (0.6, 0.5), WETH: (0.4, 0.5)}, (pool,), limits=None, nav=nav), policy())
+
+    def objective(sold: int) -> float:
+        bought = pool.swap(USDC.address, sold).amount_out / 10**18 * 2500
+        return bought - sold / 10**6 - penalty / (2 * nav) * ((1e5 - sold / 1e6) ** 2 + (1e5 - bought) ** 2)
+
+    best = max(objective(step * 10**9) for step in range(1, 100))
+    assert objective(decision.sells[0].amount) >= best
+    assert objective(decision.sells[0].amount) == pytest.approx(best, abs=1)
+
+
+def test_nothing_on_target_is_touched():
+    decision = decide(facts({USDC: (0.5, 0.5), WETH: (0.5, 0.5)}), policy())
+    assert (decision.action, decision.reason) == ("hold", "every asset is on its target")
+
+
+def test_an_empty_vault_is_held():
+    decision = decide(facts(nav=0), policy())
+    assert (decision.action, decision.reason) == ("hold", "the vault holds nothing of value")
+
+
+# Triggers
+
+EXACT = {USDC: (0.6, 0.5), WETH: (0.4, 0.5)}  # values that no decimals round
+
+
+@pytest.mark.parametrize(("width", "action"), [("0.1", "hold"), ("0.0999", "rebalance")])
+def test_an_absolute_band_fires_beyond_its_width(width, action):
+    assert decide(facts(EXACT), policy(trigger={"kind": "band", "absolute": width})).action == action
+
+
+@pytest.mark.parametrize(("width", "action"), [("0.2", "hold"), ("0.1999", "rebalance")])
+def test_a_relative_band_fires_beyond_its_share_of_the_target(width, action):
+    assert decide(facts(EXACT), policy(trigger={"kind": "band", "relative": width})).action == action
+
+
+def test_of_two_widths_either_fires():
+    assert decide(facts(), policy(trigger={"kind": "band", "absolute": 0.9, "relative": 0.4})).action == "rebalance"
+    assert decide(facts(), policy(trigger={"kind": "band", "absolute": 0.09, "relative": 0.9})).action == "rebalance"
+
+
+def test_a_quiet_band_is_explained_by_the_furthest_asset():
+    decision = decide(facts(EXACT), policy(trigger={"kind": "band", "absolute": 0.2, "relative": 0.6}))
+    assert decision.reason == (
+        "no asset is outside its band (20% of NAV or 60% of the target): USDC is furthest from its target,"
+        " 60% against 50%"
+    )
+    assert not decision.refused
+    assert decision.estimate.drift_before == decision.estimate.drift_after == pytest.approx(0.2)
+
+
+# Cost against benefit
+
+
+def test_a_move_that_costs_more_than_it_brings_is_held_with_the_numbers():
+    decision = decide(facts(), policy(tracking_penalty=1e-4))
+    assert decision.action == "hold"
+    assert re.match(
+        r"rebalancing does not pay: going [\d.]+% of the way takes \$[\d.]+ off a tracking penalty of \$1\.00"
+        r" and costs \$[\d.]+ \(trading \$[\d.]+, gas \$0\.00\)$",
+        decision.reason,
+    )
+    assert (decision.swaps, decision.sells, decision.buys) == ((), (), ())
+
+
+def test_gas_alone_can_make_a_move_not_pay():
+    assert decide(facts(nav=10_000), policy(gas_price_wei="0")).action == "rebalance"
+    held = decide(facts(nav=10_000), policy(gas_price_wei=str(200 * 10**9)))
+    assert held.action == "hold"
+    assert "does not pay" in held.reason
+
+
+def test_the_gas_price_is_the_blocks_unless_the_policy_says_otherwise():
+    from_the_block = decide(facts(), policy(gas_price_wei=None))
+    assert from_the_block.estimate.gas_usd == pytest.approx(from_the_block.estimate.gas_units * 11e-9 * 2500)
+
+
+def test_gas_with_a_price_needs_a_price_of_the_native_token():
+    assert decide(facts(native_price=0), policy(gas_price_wei="0")).action == "rebalance"
+    with pytest.raises(InputError, match="native_price is 0"):
+        decide(facts(native_price=0), policy(gas_price_wei="1"))
+
+
+# Routes
+
+
+def test_an_asset_without_a_route_stays_and_is_named():
+    basket = {USDC: (0.5, 0.4), WETH: (0.3, 0.3), WBTC: (0.1, 0.15), UNI: (0.1, 0.15)}
+    decision = decide(facts(basket), policy())
+    assert decision.action == "rebalance"
+    assert decision.reason.endswith("; no route for UNI")
+    assert UNI.address not in {buy.token for buy in decision.buys}
+
+
+def test_a_basket_without_any_route_is_held_and_names_what_cannot_be_reached():
+    decision = decide(facts({USDC: (0.6, 0.5), UNI: (0.4, 0.5)}), policy())
+    assert decision.action == "hold"
+    assert decision.reason == "no trade towards the targets is possible; no route for UNI, USDC"
+
+
+def test_no_route_is_longer_than_the_policy_allows():
+    basket = {LINK: (0.6, 0.5), WBTC: (0.4, 0.5)}
+    assert decide(facts(basket), policy(max_hops=2, tracking_penalty=10)).action == "rebalance"
+    assert "no route" in decide(facts(basket), policy(max_hops=1, tracking_penalty=10)).reason
+
+
+def test_pools_below_the_liquidity_floor_are_left_out_and_counted():
+    thin = v2_pool(9, USDC, WBTC, 1e5, fee_pips=1)
+    basket = {USDC: (0.501, 0.5), WBTC: (0.499, 0.5)}
+    used = decide(facts(basket, (*POOLS, thin), nav=10_000), policy(tracking_penalty=10))
+    assert {swap.pool for swap in used.swaps} == {thin.name}
+    without = decide(
+        facts(basket, (*POOLS, thin), nav=10_000), policy(tracking_penalty=10, min_pool_liquidity_usd=60_000)
+    )
+    assert thin.name not in {swap.pool for swap in without.swaps}
+    assert without.reason.endswith("; pools left out below the liquidity floor: 1")
+
+
+# Limits
+
+
+def test_without_limits_a_move_goes_as_far_as_pays():
+    assert decide(facts(limits=None), policy(tracking_penalty=100)).estimate.drift_after < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [("turnover_headroom", WAD // 20), ("loss_headroom", WAD // 10_000), ("max_batch_loss", WAD // 10_000)],
+)
+def test_a_full_move_that_would_break_a_limit_is_made_in_part(limit, value):
+    free = decide(facts(), policy(tracking_penalty=100))
+    assert percent_of_the_way(free) > 95
+    limits = LIMITS.model_copy(update={limit: value})
+    bound = decide(facts(limits=limits), policy(tracking_penalty=100))
+    assert bound.action == "rebalance"
+    assert percent_of_the_way(bound) < 60
+    tight = tightened(limits, policy().headroom_share)
+    assert check_outcome(Basket.of(facts()), outcome(facts(), bound), tight) is None
+
+
+def test_a_plan_uses_most_of_a_limit_that_binds_but_no_more_than_its_share():
+    limits = LIMITS.model_copy(update={"turnover_headroom": WAD // 20})
+    result = outcome(facts(), decide(facts(limits=limits), policy(tracking_penalty=100)))
+    turned = (result.sold + result.bought) / facts().nav
+    assert 0.98 * 0.9 * 0.05 < turned <= 0.9 * 0.05
+
+
+def test_slippage_beyond_the_vaults_is_held_with_the_limit_that_forbids_it():
+    limits = LIMITS.model_copy(update={"max_slippage": WAD // 10_000})
+    decision = decide(facts(limits=limits), policy(tracking_penalty=100))
+    assert decision.action == "hold"
+    assert decision.reason.startswith("no plan stays within the vault's limits: ")
+    assert "maximum slippage" in decision.reason
+
+
+def test_drift_inside_the_vaults_dead_band_is_held():
+    limits = LIMITS.model_copy(update={"dead_band": WAD // 4})
+    assert decide(facts(limits=limits), policy()).reason == "drift 20% is not above the dead band 25%"
+
+
+def test_a_spent_turnover_budget_is_held():
+    limits = LIMITS.model_copy(update={"turnover_headroom": 0})
+    assert "turnover budget is used up" in decide(facts(limits=limits), policy()).reason
+
+
+def test_a_spent_loss_budget_is_held():
+    limits = LIMITS.model_copy(update={"loss_headroom": 0})
+    decision = decide(facts(limits=limits), policy())
+    assert decision.action == "hold"
+    assert "is above the headroom 0%" in decision.reason
+
+
+# Minima
+
+
+def test_minima_are_the_simulation_less_slippage():
+    decision = decide(facts(limits=None), policy(slippage="0.01"))
+    for buy in decision.buys:
+        assert buy.min_amount == -(-buy.amount * 99 // 100)
+
+
+def test_minima_are_no_lower_than_value_for_value_demands():
+    limits = LIMITS.model_copy(update={"max_slippage": WAD // 200})
+    snapshot = facts(limits=limits)
+    decision = decide(snapshot, policy(slippage="0.05"))
+    at_minima = decision.model_copy(
+        update={"buys": tuple(buy.model_copy(update={"amount": buy.min_amount}) for buy in decision.buys)}
+    )
+    result = outcome(snapshot, at_minima)
+    assert result.bought * WAD >= result.sold * (WAD - limits.max_slippage)
+    assert all(buy.min_amount > buy.amount * 95 // 100 + 1 for buy in decision.buys)
+
+
+def test_a_minimum_never_exceeds_its_amount():
+    for slippage in ("0", "0.5"):
+        for buy in decide(facts(), policy(slippage=slippage)).buys:
+            assert buy.min_amount <= buy.amount
+
+
+# Breakers
+
+
+def test_an_old_price_is_refused():
+    assert decide(facts(price_age=100), policy(max_price_age=100)).action == "rebalance"
+    decision = decide(facts(price_age=101), policy(max_price_age=100))
+    assert (decision.action, decision.refused) == ("hold", True)
+    assert decision.reason == "the price of USDC is 101 s old, at most 100 s is allowed"
+
+
+def test_an_old_price_is_refused_even_where_the_band_is_quiet():
+    # A stale price cannot tell whether the band is quiet.
+    assert decide(facts(price_age=101), policy(max_price_age=100, trigger={"kind": "band", "absolute": 0.9})).refused
+
+
+def test_dear_gas_is_refused_where_there_is_something_to_do():
+    asked = {"gas_price_wei": "101", "max_gas_price_wei": "100"}
+    decision = decide(facts(), policy(**asked))
+    assert (decision.action, decision.refused) == ("hold", True)
+    assert decision.reason == "gas costs 101 wei, at most 100 wei is allowed"
+    assert not decide(facts(), policy(**asked, trigger={"kind": "band", "absolute": 0.9})).refused
+    assert decide(facts(), policy(gas_price_wei="100", max_gas_price_wei="100")).action == "rebalance"
+
+
+def test_being_refused_is_not_printed():
+    assert "refused" not in json.loads(decide(facts(price_age=101), policy(max_price_age=100)).model_dump_json())
