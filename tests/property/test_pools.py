@@ -1,0 +1,144 @@
+"""What every pool owes to whoever provides its liquidity, on any state."""
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from keeper.pools import BasePool, SwapError, Tick, UniswapV2Pool, UniswapV3Pool
+from keeper.pools.tick_math import MAX_TICK, MIN_TICK, sqrt_price_at_tick, tick_at_sqrt_price
+
+TOKEN0, TOKEN1, POOL = (f"0x{byte}" for byte in ("11" * 20, "22" * 20, "33" * 20))
+
+tokens = st.sampled_from([TOKEN0, TOKEN1])
+amounts = st.integers(1, 10**24)
+fees = st.integers(0, 999_999) | st.sampled_from([100, 500, 3000, 10_000])
+
+
+@st.composite
+def v2_pools(draw: st.DrawFn) -> UniswapV2Pool:
+    reserves = st.integers(1, 10**27)
+    return UniswapV2Pool(
+        address=POOL,
+        token0=TOKEN0,
+        token1=TOKEN1,
+        fee_pips=draw(fees),
+        reserve0=draw(reserves),
+        reserve1=draw(reserves),
+    )
+
+
+@st.composite
+def v3_pools(draw: st.DrawFn) -> UniswapV3Pool:
+    spacing = draw(st.sampled_from([1, 10, 60, 200]))
+    indexes = st.integers(-2000, 2000)
+    nets: dict[int, int] = {}
+    active = 0
+    price = sqrt_price_at_tick(draw(indexes) * spacing // 2) + draw(st.integers(0, 10**15))
+    tick = tick_at_sqrt_price(price)
+    for ends in draw(
+        st.lists(st.tuples(indexes, indexes).filter(lambda ends: ends[0] != ends[1]), min_size=1, max_size=5)
+    ):
+        lower, upper = (end * spacing for end in sorted(ends))
+        liquidity = draw(st.integers(1, 10**24))
+        nets[lower] = nets.get(lower, 0) + liquidity
+        nets[upper] = nets.get(upper, 0) - liquidity
+        active += liquidity if lower <= tick < upper else 0
+    return UniswapV3Pool(
+        address=POOL,
+        token0=TOKEN0,
+        token1=TOKEN1,
+        fee_pips=draw(fees),
+        tick_spacing=spacing,
+        sqrt_price_x96=price,
+        liquidity=active,
+        tick=tick,
+        ticks=tuple(Tick(index=index, liquidity_net=net) for index, net in nets.items()),
+    )
+
+
+pools = v2_pools() | v3_pools()
+
+
+def paid(pool: BasePool, token: str, amount: int) -> tuple[int, BasePool]:
+    """Output and the pool after; nothing where the pool refuses."""
+    try:
+        return pool.swap(token, amount)
+    except SwapError:
+        return 0, pool
+
+
+@given(pools, tokens, amounts, amounts)
+def test_more_in_is_never_less_out(pool, token, amount, more):
+    assume(paid(pool, token, amount + more)[0] > 0)
+    assert paid(pool, token, amount)[0] <= paid(pool, token, amount + more)[0]
+
+
+@given(pools, tokens, amounts, amounts)
+def test_splitting_a_swap_never_gains(pool, token, first, second):
+    whole, _ = paid(pool, token, first + second)
+    assume(whole > 0)
+    part, after = paid(pool, token, first)
+    assert part + paid(after, token, second)[0] <= whole
+
+
+@given(pools, tokens, amounts)
+def test_a_round_trip_never_profits(pool, token, amount):
+    out, after = paid(pool, token, amount)
+    assume(out > 0)
+    assert paid(after, pool.other(token), out)[0] <= amount
+
+
+@given(v2_pools(), tokens, amounts)
+def test_the_product_of_v2_reserves_never_falls(pool, token, amount):
+    _, after = paid(pool, token, amount)
+    assert isinstance(after, UniswapV2Pool)
+    assert after.reserve0 * after.reserve1 >= pool.reserve0 * pool.reserve1
+
+
+@given(v2_pools(), tokens, amounts)
+def test_v2_never_pays_its_whole_reserve(pool, token, amount):
+    assert paid(pool, token, amount)[0] < (pool.reserve1 if token == TOKEN0 else pool.reserve0)
+
+
+@given(v2_pools(), tokens, amounts)
+def test_v2_pays_the_most_that_keeps_the_product_after_the_fee(pool, token, amount):
+    out, _ = paid(pool, token, amount)
+    assume(out > 0)
+    into, away = (pool.reserve0, pool.reserve1) if token == TOKEN0 else (pool.reserve1, pool.reserve0)
+    adjusted = into * 10**6 + amount * (10**6 - pool.fee_pips)
+    assert adjusted * (away - out) >= into * away * 10**6
+    assert adjusted * (away - out - 1) < into * away * 10**6
+
+
+@given(v3_pools(), tokens, amounts)
+def test_v3_pays_at_most_what_its_liquidity_holds(pool, token, amount):
+    """Swapping everything out in that direction is the most there can be."""
+    zero_for_one = token == TOKEN0
+    limit = sqrt_price_at_tick(MIN_TICK) + 1 if zero_for_one else sqrt_price_at_tick(MAX_TICK) - 1
+    all_there_is = -min(pool.swap_exact(zero_for_one, 2**200, limit)[:2])
+    assert paid(pool, token, amount)[0] <= all_there_is
+
+
+@given(v3_pools(), tokens, amounts)
+def test_v3_leaves_price_tick_and_liquidity_in_agreement(pool, token, amount):
+    _, after = paid(pool, token, amount)
+    assert isinstance(after, UniswapV3Pool)
+    UniswapV3Pool.model_validate(after.model_dump())
+
+
+@given(v3_pools(), tokens, amounts)
+def test_v3_gives_for_the_exact_output_at_most_what_it_took_for_it(pool, token, amount):
+    """Asking for the output of an exact-input swap costs no more than that swap."""
+    out, _ = paid(pool, token, amount)
+    assume(out > 0)
+    zero_for_one = token == TOKEN0
+    limit = sqrt_price_at_tick(MIN_TICK) + 1 if zero_for_one else sqrt_price_at_tick(MAX_TICK) - 1
+    amounts = pool.swap_exact(zero_for_one, -out, limit)[:2]
+    assert max(amounts) <= amount
+    assert min(amounts) == -out
+
+
+@given(st.integers(MIN_TICK, MAX_TICK - 1))
+def test_ticks_and_prices_round_trip_and_prices_rise_with_ticks(tick):
+    price, above = sqrt_price_at_tick(tick), sqrt_price_at_tick(tick + 1)
+    assert price < above
+    assert tick_at_sqrt_price(price) == tick_at_sqrt_price(above - 1) == tick
