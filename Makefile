@@ -34,7 +34,7 @@ test-python: setup ## pytest: unit, property, end to end on the embedded chain
 	@$(BIN)/pytest tests/unit tests/property tests/e2e
 
 test-fork: setup ## ape: the fork suite, on the embedded chain or on MAINNET_RPC_URL
-	@$(BIN)/python scripts/fork_tests.py
+	@$(BIN)/ape test --network ethereum:mainnet-fork:foundry
 
 check: setup ## lint, types, format, import rule
 	@$(BIN)/ruff check .
