@@ -120,8 +120,8 @@ def plan_steps(
             here = held.get(swap.token_in, 0)
             if here < swap.amount_in:
                 raise ValueError(f"swap {k} spends {swap.amount_in} of {swap.token_in}, but only {here} is there")
-            last = all(later.token_in != swap.token_in for later in swaps[k + 1 :])
-            mode = Amount.ALL_HERE if last and here == swap.amount_in else Amount.EXACT
+            # All of it where it is all: a swap before that pays a wei more then leaves no rest behind.
+            mode = Amount.ALL_HERE if here == swap.amount_in else Amount.EXACT
             held[swap.token_in] = here - swap.amount_in
 
         if k + 1 in chained:

@@ -32,7 +32,7 @@ from keeper.loop import Keeper, evaluate, plan
 from keeper.submit.deployer import DeployConfig, deploy
 from keeper.submit.errors import SendError, SimulationError
 from keeper.submit.order import ZERO_ADDRESS, Order
-from keeper.submit.sender import Sending, broadcast, confirm, fees, prepare, realised, sign, simulate
+from keeper.submit.sender import Sending, Transaction, broadcast, confirm, fees, prepare, realised, sign, simulate
 from keeper.submit.signer import EnvironmentKey, unlock
 
 OWNER, KEEPER, STRANGER = DEV_KEYS[:3]
@@ -127,6 +127,8 @@ def manual_mining(devnet) -> Iterator[None]:
     """Blocks only when asked for."""
     devnet.rpc("evm_setAutomine", False)
     yield
+    # Taking the chain back does not empty the pool, and a later test would find this one's transaction mined.
+    devnet.rpc("anvil_dropAllTransactions")
     devnet.rpc("evm_setAutomine", True)
 
 
@@ -561,16 +563,13 @@ def batch(place):
     )
 
 
+def prepared(batch, sending: Sending = IMPATIENT) -> Transaction:
+    order = batch.order.encode()
+    return prepare(batch.endpoint, batch.reading, KEEPER.address, order, sending=sending, max_gas_price=None)
+
+
 def send(batch) -> str:
-    transaction = prepare(
-        batch.endpoint,
-        batch.reading,
-        batch.signer.address,
-        batch.order.encode(),
-        sending=batch.sending,
-        max_gas_price=None,
-    )
-    signed = sign(batch.endpoint, batch.signer, transaction)
+    signed = sign(batch.endpoint, batch.signer, prepared(batch))
     broadcast(batch.endpoint, signed)
     return signed.hash
 
@@ -596,29 +595,13 @@ def test_an_account_that_cannot_pay_the_gas_sends_nothing(batch, place):
 
 
 def test_a_transaction_is_signed_by_its_sender_only(batch):
-    transaction = prepare(
-        batch.endpoint,
-        batch.reading,
-        KEEPER.address,
-        batch.order.encode(),
-        sending=IMPATIENT,
-        max_gas_price=None,
-    )
     with pytest.raises(InputError, match="but the transaction is from"):
-        sign(batch.endpoint, batch.signer, replace(transaction, sender=OWNER.address))
+        sign(batch.endpoint, batch.signer, replace(prepared(batch), sender=OWNER.address))
 
 
 def test_a_transaction_is_not_signed_for_another_chain(batch):
-    transaction = prepare(
-        batch.endpoint,
-        batch.reading,
-        KEEPER.address,
-        batch.order.encode(),
-        sending=IMPATIENT,
-        max_gas_price=None,
-    )
     with pytest.raises(InputError, match="chain_id 10"):
-        sign(batch.endpoint, batch.signer, replace(transaction, chain_id=10))
+        sign(batch.endpoint, batch.signer, replace(prepared(batch), chain_id=10))
 
 
 def test_bytes_that_a_node_refuses_are_reported(batch):
@@ -628,36 +611,26 @@ def test_bytes_that_a_node_refuses_are_reported(batch):
         broadcast(batch.endpoint, SimpleNamespace(raw=b"\x02\x01", hash=transaction_hash))
 
 
-def test_a_receipt_is_not_waited_for_beyond_so_many_blocks(batch, place, manual_mining):
-    transaction_hash = send(batch)
-    place.devnet.rpc("anvil_dropTransaction", transaction_hash)
+def test_a_receipt_is_not_waited_for_beyond_so_many_blocks(batch, place):
+    never_sent = sign(batch.endpoint, batch.signer, prepared(batch)).hash
     place.devnet.mine(3)
     with pytest.raises(SendError, match="has no receipt after 3 blocks; it may still be mined"):
-        confirm(batch.endpoint, transaction_hash, batch.reading.block.number, IMPATIENT)
+        confirm(batch.endpoint, never_sent, batch.reading.block.number, IMPATIENT)
 
 
-def test_a_receipt_is_not_waited_for_forever_when_blocks_stop(batch, manual_mining):
+def test_a_receipt_is_not_waited_for_forever_when_blocks_stop(batch):
+    never_sent = sign(batch.endpoint, batch.signer, prepared(batch)).hash
     hurried = IMPATIENT.model_copy(update={"timeout_seconds": 0.01})
     with pytest.raises(SendError, match="has no receipt after 0 blocks"):
-        confirm(batch.endpoint, send(batch), batch.reading.block.number, hurried)
+        confirm(batch.endpoint, never_sent, batch.reading.block.number, hurried)
 
 
-def test_a_transaction_that_reverted_is_an_error(batch, place, manual_mining):
-    transaction_hash = send(batch)
-    # The owner pays more, so that the pause comes first in the block.
-    data = bindings.interface("IndexVault").encode("setPaused", True)
-    call = {
-        "from": OWNER.address,
-        "to": place.deployment.vault,
-        "data": "0x" + data.hex(),
-        "gas": hex(10**6),
-        "maxFeePerGas": hex(10**12),
-        "maxPriorityFeePerGas": hex(10**11),
-    }
-    place.devnet.rpc("eth_sendTransaction", call)
-    place.devnet.mine()
-    with pytest.raises(SendError, match=f"transaction {transaction_hash} reverted in block"):
-        confirm(batch.endpoint, transaction_hash, batch.reading.block.number, IMPATIENT)
+def test_a_transaction_that_reverted_is_an_error(batch, place):
+    signed = sign(batch.endpoint, batch.signer, prepared(batch))
+    place.as_owner("setPaused", True)
+    broadcast(batch.endpoint, signed)
+    with pytest.raises(SendError, match=f"transaction {signed.hash} reverted in block"):
+        confirm(batch.endpoint, signed.hash, batch.reading.block.number, IMPATIENT)
 
 
 @pytest.fixture
@@ -682,23 +655,8 @@ def test_a_batch_after_which_drift_did_not_fall_is_an_error(batch, receipt):
 
 
 def test_the_gas_limit_leaves_the_configured_margin(batch):
-    transaction = prepare(
-        batch.endpoint,
-        batch.reading,
-        KEEPER.address,
-        batch.order.encode(),
-        sending=Sending(gas_margin_bps=10_000),
-        max_gas_price=None,
-    )
-    tight = prepare(
-        batch.endpoint,
-        batch.reading,
-        KEEPER.address,
-        batch.order.encode(),
-        sending=Sending(gas_margin_bps=0),
-        max_gas_price=None,
-    )
-    assert transaction.gas == 2 * tight.gas
+    tight = prepared(batch, Sending(gas_margin_bps=0))
+    assert prepared(batch, Sending(gas_margin_bps=10_000)).gas == 2 * tight.gas
 
 
 def test_fees_leave_room_for_a_rising_base_fee_up_to_the_ceiling(batch):

@@ -19,7 +19,7 @@ from keeper.submit.signer import (
 )
 
 KEY = "0x" + "5e" * 32
-PASSWORD = "KEEPER_PASSWORD"
+VARIABLE = "KEEPER_PASSWORD"
 ADDRESS = Account.from_key(KEY).address
 ANVILS_FIRST = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 TRANSACTION = {
@@ -46,7 +46,7 @@ def keystore(tmp_path):
     path = tmp_path / "key.json"
     # One iteration: a test has nothing to protect.
     path.write_text(json.dumps(Account.encrypt(KEY, "correct horse", kdf="pbkdf2", iterations=1)))
-    return Keystore(kind="keystore", path=path, password_env=PASSWORD)
+    return Keystore(kind="keystore", path=path, password_env=VARIABLE)
 
 
 def test_a_key_in_the_environment_signs(environment_key):
@@ -62,25 +62,25 @@ def test_a_signed_transaction_knows_its_hash(environment_key):
 
 
 def test_a_keystore_signs_with_its_password(keystore, monkeypatch):
-    monkeypatch.setenv(PASSWORD, "correct horse")
+    monkeypatch.setenv(VARIABLE, "correct horse")
     assert unlock(keystore).address == ADDRESS
 
 
 def test_the_address_of_a_keystore_needs_no_password(keystore, monkeypatch):
-    monkeypatch.delenv(PASSWORD, raising=False)
+    monkeypatch.delenv(VARIABLE, raising=False)
     assert address_of(keystore) == ADDRESS
 
 
 def test_a_wrong_password_is_refused(keystore, monkeypatch):
-    monkeypatch.setenv(PASSWORD, "wrong horse")
+    monkeypatch.setenv(VARIABLE, "wrong horse")
     with pytest.raises(InputError, match="wrong password") as caught:
         unlock(keystore)
     assert "wrong horse" not in str(caught.value)
 
 
 def test_a_password_that_is_not_set_is_asked_for_by_name(keystore, monkeypatch):
-    monkeypatch.delenv(PASSWORD, raising=False)
-    with pytest.raises(InputError, match=PASSWORD):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    with pytest.raises(InputError, match=VARIABLE):
         unlock(keystore)
 
 
@@ -93,9 +93,9 @@ def test_a_password_is_never_waited_for_without_a_terminal(keystore):
 def test_a_file_that_is_no_keystore_is_refused(tmp_path, monkeypatch, text):
     path = tmp_path / "key.json"
     path.write_text(text)
-    monkeypatch.setenv(PASSWORD, "x")
+    monkeypatch.setenv(VARIABLE, "x")
     with pytest.raises(InputError, match="is no keystore"):
-        unlock(Keystore(kind="keystore", path=path, password_env=PASSWORD))
+        unlock(Keystore(kind="keystore", path=path, password_env=VARIABLE))
 
 
 def test_a_missing_keystore_is_named(tmp_path):
@@ -110,8 +110,8 @@ def test_an_ape_account_signs_with_its_passphrase(keystore, monkeypatch):
         folder = ape.accounts.containers["accounts"].data_folder
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "ballast.json").write_text(keystore.path.read_text())
-        monkeypatch.setenv(PASSWORD, "correct horse")
-        config = ApeAccount(kind="ape", alias="ballast", password_env=PASSWORD)
+        monkeypatch.setenv(VARIABLE, "correct horse")
+        config = ApeAccount(kind="ape", alias="ballast", password_env=VARIABLE)
         assert unlock(config).address == address_of(config) == ADDRESS
 
 
