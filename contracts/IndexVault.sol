@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {ERC20} from "solady/tokens/ERC20.sol";
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
-import {ReentrancyGuardTransient} from "solady/utils/ReentrancyGuardTransient.sol";
-import {SSTORE2} from "solady/utils/SSTORE2.sol";
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
-import {IIndexVault, Limits, VaultConfig} from "./interfaces/IIndexVault.sol";
-import {IPriceOracle} from "./interfaces/IPriceOracle.sol";
+import {VaultBase} from "./VaultBase.sol";
+import {AuctionTerms, Fees, IIndexVault, Limits, VaultConfig} from "./interfaces/IIndexVault.sol";
 import {ISwapExecutor} from "./interfaces/ISwapExecutor.sol";
-import {Bucket} from "./libraries/Bucket.sol";
+import {Book, BookLib} from "./libraries/Book.sol";
 import {Before, Guard, Outcome} from "./libraries/Guard.sol";
-import {LimitsLib} from "./libraries/LimitsLib.sol";
-import {Order, OrderLib, Sell} from "./libraries/OrderLib.sol";
+import {OrderHeader, OrderLib} from "./libraries/OrderLib.sol";
+import {Tokens} from "./libraries/Tokens.sol";
 
 /// @title  IndexVault
 /// @notice Holds a basket of tokens against shares, and lets a keeper rebalance it within bounds it checks itself.
@@ -21,15 +18,22 @@ import {Order, OrderLib, Sell} from "./libraries/OrderLib.sol";
 /// TRUST
 /// The keeper is trusted with nothing but timing. The vault sends out what an order sells, lets any route run, then
 /// measures every balance and judges the outcome at oracle prices read before the route. What the route did in
-/// between does not matter. The oracle is trusted to be right within its bounds; the owner to choose targets and a
-/// keeper. Nobody can make the vault call an arbitrary address, and the vault grants no allowance, ever.
+/// between does not matter. The oracle is trusted to be right within its bounds, the curator to choose targets. Nobody
+/// can make the vault call an arbitrary address, and the vault grants no allowance, ever.
 ///
 /// BOUNDS
 /// Over any closed span T, batch losses relative to the NAV before each batch sum to at most
-/// lossBudget x (1 + T / window), and turnover to turnoverBudget x (1 + T / window).
+/// lossBudget x (1 + T / window), and turnover to turnoverBudget x (1 + T / window). docs/threat-model.md derives what
+/// that means in money.
 ///
 /// EXIT
-/// Redeeming is in kind. It reads no price, asks no role and cannot be paused.
+/// Redeeming is in kind. It reads no price, asks no role and cannot be paused. A token that cannot be sent becomes a
+/// claim; a token that does not even tell its balance is left behind only by who says so.
+///
+/// CHANGE
+/// Whatever could hurt a holder waits in the timelock, longer than it takes to leave. Any change of what a rebalance
+/// reads raises both nonces, so that no order made before survives it, and first lets the buckets drain under the old
+/// settings.
 ///
 /// TOKENS
 /// Tokens that take a fee on transfer, rebase or call back are refused by policy and survived in fact: movements are
@@ -37,129 +41,88 @@ import {Order, OrderLib, Sell} from "./libraries/OrderLib.sol";
 ///
 /// ROUNDING
 /// Always against the caller: mint takes up, redeem pays down, bought value is rounded down, sold value up.
-contract IndexVault is IIndexVault, ERC20, ReentrancyGuardTransient {
+contract IndexVault is VaultBase, IIndexVault {
+    using BookLib for Book;
+    using FixedPointMathLib for uint256;
+    using OrderLib for bytes;
     using SafeTransferLib for address;
-
-    /* ----------------------------------------------- CONSTANTS ----------------------------------------------- */
-
-    uint256 public constant MAX_ASSETS = 32;
-
-    /// @notice Shares locked at birth, so that the supply never returns to zero and a share never becomes a rounding
-    /// error.
-    uint256 public constant DEAD_SHARES = 1e9;
-    uint256 public constant MIN_SEED_SHARES = 1e15;
-    address internal constant DEAD = 0x000000000000000000000000000000000000dEaD;
-
-    uint256 internal constant WAD = 1e18;
-
-    /* ------------------------------------------------ STORAGE ------------------------------------------------ */
-
-    /// @dev What every rebalance reads and few transactions change. It lives as the code of a data contract: one cold
-    ///      account costs less than a cold slot for each of its words.
-    struct Settings {
-        address oracle;
-        address executor;
-        address keeper;
-        Limits limits;
-        address[] tokens;
-        uint256[] units;
-        uint256[] weights;
-    }
-
-    /// @dev What every rebalance writes, in one slot. Levels are WAD fractions of NAV as of `lastRebalance`.
-    struct Tally {
-        uint64 nonce;
-        uint40 lastRebalance;
-        uint64 lossLevel;
-        uint64 turnoverLevel;
-    }
-
-    Tally internal _tally;
-
-    address internal _settingsPointer;
-    uint32 internal _basketEpoch;
+    using Tokens for address;
 
     /// @inheritdoc IIndexVault
-    bool public paused;
-
-    /// @inheritdoc IIndexVault
-    address public immutable owner;
-
-    string internal _name;
-    string internal _symbol;
+    address public immutable admin;
 
     /* ---------------------------------------------- CONSTRUCTOR ---------------------------------------------- */
 
     /// @dev Pulls the seed from the deployer, who approves the vault's future address beforehand, so that a vault
     ///      never stands without a basket.
     constructor(VaultConfig memory config) {
+        _checkCode(config.admin);
+        admin = config.admin;
         if (config.owner == address(0) || config.receiver == address(0)) revert ZeroAddress();
-        if (config.oracle.code.length == 0) revert NoCode(config.oracle);
-        if (config.executor.code.length == 0) revert NoCode(config.executor);
         uint256 count = config.tokens.length;
-        if (count == 0 || count > MAX_ASSETS) revert TooManyAssets(count, MAX_ASSETS);
         if (config.amounts.length != count) revert LengthMismatch(config.amounts.length, count);
         if (config.shares < MIN_SEED_SHARES) revert SeedTooSmall(config.shares, MIN_SEED_SHARES);
-        _checkWeights(config.weights, count);
-        LimitsLib.validate(config.limits);
+        if (config.shares > MAX_SUPPLY) revert SupplyTooLarge(config.shares, MAX_SUPPLY);
 
-        owner = config.owner;
         _name = config.name;
         _symbol = config.symbol;
+        _accruedAt = uint40(block.timestamp);
+        _tally.calmAt = uint40(block.timestamp);
 
-        uint256[] memory units = new uint256[](count);
+        Book memory b;
+        _setOwner(config.owner);
+        _setCurator(config.curator);
+        _setGuardian(config.guardian);
+        _setKeeper(b, config.keeper);
+        _setExecutor(b, config.executor);
+        _checkCode(config.oracle);
+        b.oracle = config.oracle;
+        emit OracleSet(config.oracle);
+        _setLimits(b, config.limits, config.auction);
+        _setFees(b, config.fees, config.feeRecipient);
+        _setTimelock(config.timelock);
+        _extend(b, config.tokens);
+        _checkWeights(config.weights, count);
+        b.from = b.to = config.weights;
+        b.glideStart = b.glideEnd = block.timestamp;
+        _book = b.save();
+        emit TargetsSet(b.tokens, b.from, b.to, b.glideStart, b.glideEnd, 0);
+
         uint256 seeded;
         for (uint256 i; i < count; ++i) {
-            address token = config.tokens[i];
-            for (uint256 j; j < i; ++j) {
-                if (config.tokens[j] == token) revert ForbiddenAsset(token);
-            }
-            uint256 decimals_ = ERC20(token).decimals();
-            if (decimals_ > 18) revert ForbiddenAsset(token);
-            units[i] = 10 ** decimals_;
-            seeded |= _pull(token, config.amounts[i]);
+            _pull(config.tokens[i], config.amounts[i]);
+            seeded |= config.amounts[i];
         }
         if (seeded == 0) revert SeedTooSmall(0, 1);
-
-        _saveSettings(
-            Settings({
-                oracle: config.oracle,
-                executor: config.executor,
-                keeper: config.keeper,
-                limits: config.limits,
-                tokens: config.tokens,
-                units: units,
-                weights: config.weights
-            })
-        );
         _mint(DEAD, DEAD_SHARES);
         _mint(config.receiver, config.shares - DEAD_SHARES);
-
-        emit Initialized(config.tokens, config.amounts, config.shares, config.receiver, config.limits);
-        emit TargetsSet(config.weights);
-        emit KeeperSet(config.keeper);
-    }
-
-    modifier onlyOwner() {
-        if (msg.sender != owner) revert NotOwner(msg.sender, owner);
-        _;
+        emit Initialized(config.owner, config.shares, config.receiver, config.amounts);
     }
 
     /* ------------------------------------------------- BASKET ------------------------------------------------- */
 
     /// @inheritdoc IIndexVault
+    function book() external view returns (Book memory) {
+        return BookLib.load(_book);
+    }
+
+    /// @inheritdoc IIndexVault
     function assets() external view returns (address[] memory) {
-        return _settings().tokens;
+        return BookLib.load(_book).tokens;
     }
 
     /// @inheritdoc IIndexVault
     function targets() external view returns (uint256[] memory) {
-        return _settings().weights;
+        return BookLib.load(_book).weightsNow();
     }
 
     /// @inheritdoc IIndexVault
-    function balances() external view nonReadReentrant returns (uint256[] memory) {
-        return _balances(_settings().tokens);
+    function balances() public view nonReadReentrant returns (uint256[] memory held) {
+        address[] memory tokens = BookLib.load(_book).tokens;
+        held = new uint256[](tokens.length);
+        for (uint256 i; i < held.length; ++i) {
+            held[i] = _unreserved(tokens[i], tokens[i].balanceOf(address(this)));
+        }
     }
 
     /// @inheritdoc IIndexVault
@@ -169,40 +132,42 @@ contract IndexVault is IIndexVault, ERC20, ReentrancyGuardTransient {
 
     /// @inheritdoc IIndexVault
     function nav() public view nonReadReentrant returns (uint256) {
-        return _valuated(_settings()).nav;
+        return _valuated(BookLib.load(_book)).nav;
     }
 
     /// @inheritdoc IIndexVault
     function weights() external view nonReadReentrant returns (uint256[] memory actual) {
-        Before memory b = _valuated(_settings());
+        Before memory b = _valuated(BookLib.load(_book));
         actual = b.values;
         for (uint256 i; i < actual.length; ++i) {
-            actual[i] = FixedPointMathLib.fullMulDiv(actual[i], WAD, b.nav);
+            actual[i] = actual[i].mulDiv(WAD, b.nav);
         }
     }
 
     /// @inheritdoc IIndexVault
     function sharePrice() external view returns (uint256) {
-        return FixedPointMathLib.fullMulDiv(nav(), WAD, totalSupply());
+        return nav().mulDiv(WAD, totalSupply() + _pendingFee(BookLib.load(_book).fees));
     }
 
     /* --------------------------------------------- MINT AND REDEEM --------------------------------------------- */
 
     /// @inheritdoc IIndexVault
-    function previewMint(uint256 shares) external view nonReadReentrant returns (uint256[] memory amounts) {
-        amounts = _balances(_settings().tokens);
-        uint256 supply = totalSupply();
+    function previewMint(uint256 shares) external view returns (uint256[] memory amounts) {
+        Fees memory fees = BookLib.load(_book).fees;
+        amounts = balances();
+        uint256 supply = totalSupply() + _pendingFee(fees);
         for (uint256 i; i < amounts.length; ++i) {
-            amounts[i] = FixedPointMathLib.fullMulDivUp(amounts[i], shares, supply);
+            amounts[i] = _mintAmount(amounts[i], shares, supply, fees);
         }
     }
 
     /// @inheritdoc IIndexVault
-    function previewRedeem(uint256 shares) external view nonReadReentrant returns (uint256[] memory amounts) {
-        amounts = _balances(_settings().tokens);
-        uint256 supply = totalSupply();
+    function previewRedeem(uint256 shares) external view returns (uint256[] memory amounts) {
+        Fees memory fees = BookLib.load(_book).fees;
+        amounts = balances();
+        uint256 supply = totalSupply() + _pendingFee(fees);
         for (uint256 i; i < amounts.length; ++i) {
-            amounts[i] = FixedPointMathLib.fullMulDiv(amounts[i], shares, supply);
+            amounts[i] = amounts[i].fullMulDiv(_redeemed(shares, fees), supply);
         }
     }
 
@@ -212,81 +177,185 @@ contract IndexVault is IIndexVault, ERC20, ReentrancyGuardTransient {
         nonReentrant
         returns (uint256[] memory amounts)
     {
-        address[] memory tokens = _checkShares(shares, maxIn.length, epoch);
+        Book memory b = _openShares(shares, maxIn.length, epoch);
         uint256 supply = totalSupply();
-        amounts = new uint256[](tokens.length);
-        for (uint256 i; i < tokens.length; ++i) {
-            uint256 amount = FixedPointMathLib.fullMulDivUp(_balance(tokens[i]), shares, supply);
-            if (amount > maxIn[i]) revert AboveMaxIn(tokens[i], amount, maxIn[i]);
-            amounts[i] = _pull(tokens[i], amount);
+        if (supply + shares > MAX_SUPPLY) revert SupplyTooLarge(supply + shares, MAX_SUPPLY);
+        amounts = new uint256[](b.tokens.length);
+        for (uint256 i; i < amounts.length; ++i) {
+            address token = b.tokens[i];
+            uint256 before = token.balanceOf(address(this));
+            uint256 amount = _mintAmount(_unreserved(token, before), shares, supply, b.fees);
+            if (amount > maxIn[i]) revert AboveMaxIn(token, amount, maxIn[i]);
+            amounts[i] = amount;
+            _pullFrom(token, amount, before);
         }
         _mint(receiver, shares);
         emit Minted(msg.sender, receiver, shares, amounts);
     }
 
     /// @inheritdoc IIndexVault
-    function redeem(uint256 shares, address receiver, address owner_, uint256[] calldata minOut, uint256 epoch)
+    function redeem(uint256 shares, address receiver, address from, uint256[] calldata minOut, uint256 epoch)
         external
         nonReentrant
         returns (uint256[] memory amounts)
     {
-        address[] memory tokens = _checkShares(shares, minOut.length, epoch);
+        if (receiver == address(0) || receiver == address(this)) revert BadReceiver(receiver);
+        Book memory b = _openShares(shares, minOut.length, epoch);
         uint256 supply = totalSupply();
-        if (msg.sender != owner_) _spendAllowance(owner_, msg.sender, shares);
-        _burn(owner_, shares);
-        amounts = new uint256[](tokens.length);
-        for (uint256 i; i < tokens.length; ++i) {
-            uint256 amount = FixedPointMathLib.fullMulDiv(_balance(tokens[i]), shares, supply);
-            if (amount < minOut[i]) revert BelowMinOut(tokens[i], amount, minOut[i]);
-            amounts[i] = amount;
-            tokens[i].safeTransfer(receiver, amount);
+        if (msg.sender != from) _spendAllowance(from, msg.sender, shares);
+        _burn(from, shares);
+        uint256 net = _redeemed(shares, b.fees);
+        amounts = new uint256[](b.tokens.length);
+        for (uint256 i; i < amounts.length; ++i) {
+            amounts[i] = _payOut(b.tokens[i], net, supply, receiver, minOut[i]);
         }
-        emit Redeemed(msg.sender, receiver, owner_, shares, amounts);
+        emit Redeemed(msg.sender, receiver, from, shares, amounts);
+    }
+
+    /// @inheritdoc IIndexVault
+    function claim(address token, address to, uint256 minOut) external nonReentrant returns (uint256 paid) {
+        uint256 amount = _claimOf[token][msg.sender];
+        if (amount == 0) revert NothingToClaim(token, msg.sender);
+        if (to == address(this)) revert BadReceiver(to);
+        uint256 total = _reserved[token];
+        (bool known, uint256 held) = token.checkBalanceOf(address(this));
+        if (!known) revert BalanceUnknown(token);
+        paid = held < total ? amount.fullMulDiv(held, total) : amount;
+        if (paid == 0) revert NothingToClaim(token, msg.sender);
+        if (paid < minOut) revert BelowMinOut(token, paid, minOut);
+        _claimOf[token][msg.sender] = 0;
+        _reserved[token] = total - amount;
+        token.safeTransfer(to, paid);
+        emit ClaimPaid(token, msg.sender, to, amount, paid);
+    }
+
+    /// @inheritdoc IIndexVault
+    function claimOf(address token, address account) external view returns (uint256) {
+        return _claimOf[token][account];
+    }
+
+    /// @inheritdoc IIndexVault
+    function reserved(address token) external view returns (uint256) {
+        return _reserved[token];
+    }
+
+    /// @inheritdoc IIndexVault
+    function accrueFees() external nonReentrant {
+        _accrue(BookLib.load(_book).fees);
+    }
+
+    /// @dev Sends `receiver` its part of one token, and turns into a claim what the vault was not debited.
+    function _payOut(address token, uint256 shares, uint256 supply, address receiver, uint256 minOut)
+        internal
+        returns (uint256 paid)
+    {
+        (bool known, uint256 held) = token.tryBalanceOf(address(this));
+        if (!known && minOut != 0) revert BalanceUnknown(token);
+        uint256 due = _unreserved(token, held).fullMulDiv(shares, supply);
+        if (due != 0) {
+            bool sent = token.trySend(receiver, due);
+            uint256 left;
+            (known, left) = token.tryBalanceOf(address(this));
+            // A token that moved and then hides its balance is believed: the claim would be paid twice.
+            paid = known ? held.zeroFloorSub(left).min(due) : sent ? due : 0;
+            if (paid < due) {
+                _anyReserved = true;
+                _reserved[token] += due - paid;
+                _claimOf[token][receiver] += due - paid;
+                emit ClaimCreated(token, receiver, due - paid);
+            }
+        }
+        if (paid < minOut) revert BelowMinOut(token, paid, minOut);
+    }
+
+    /// @dev Checks what mint and redeem have in common, and accrues the fees they depend on.
+    function _openShares(uint256 shares, uint256 length, uint256 epoch) internal returns (Book memory b) {
+        if (shares == 0) revert ZeroShares();
+        if (epoch != _basketEpoch) revert WrongEpoch(epoch, _basketEpoch);
+        b = BookLib.load(_book);
+        if (length != b.tokens.length) revert LengthMismatch(length, b.tokens.length);
+        _accrue(b.fees);
+    }
+
+    function _mintAmount(uint256 held, uint256 shares, uint256 supply, Fees memory fees)
+        internal
+        pure
+        returns (uint256)
+    {
+        return held.fullMulDivUp(shares.mulDivUp(WAD + fees.mint, WAD), supply);
+    }
+
+    function _redeemed(uint256 shares, Fees memory fees) internal pure returns (uint256) {
+        return shares.fullMulDiv(WAD - fees.redeem, WAD);
     }
 
     /* ----------------------------------------------- REBALANCE ----------------------------------------------- */
 
+    /// @dev What a keeper's batch and a filler's are judged by, where they differ.
+    struct Terms {
+        uint256 nonce;
+        int256 slippage;
+        uint256 band;
+        uint256 minFill;
+    }
+
     /// @inheritdoc IIndexVault
-    function rebalance(bytes calldata data) external nonReentrant {
-        Settings memory s = _settings();
-        if (msg.sender != s.keeper) revert NotKeeper(msg.sender, s.keeper);
-        if (paused) revert RebalancingPaused();
-        (Order memory order, bytes calldata route) = OrderLib.decode(data, s.tokens.length);
-        Tally memory tally = _begin(order, s.limits);
-
-        Before memory b = _valuated(s);
-        Guard.checkDrift(b, s.limits.deadBand);
-
-        // Written before anything foreign is called: whatever re-enters elsewhere sees this order as used.
-        _tally = tally;
-
-        uint256[] memory floors = _push(order.sells, s, b.balances);
-        ISwapExecutor(s.executor).execute(route);
-
-        uint256[] memory balances1 = _balances(s.tokens);
-        for (uint256 i; i < order.buys.length; ++i) {
-            uint256 index = order.buys[i].index;
-            uint256 received = FixedPointMathLib.zeroFloorSub(balances1[index], floors[index]);
-            if (received < order.buys[i].minAmount) {
-                revert BelowMinOut(s.tokens[index], received, order.buys[i].minAmount);
-            }
-        }
-
-        Outcome memory o = Guard.measure(b, balances1);
-        (uint256 lossLevel, uint256 turnoverLevel) = Guard.check(b, o, s.limits, tally.lossLevel, tally.turnoverLevel);
-        // Both are at most their budgets, which are uint64.
-        _tally.lossLevel = uint64(lossLevel);
-        _tally.turnoverLevel = uint64(turnoverLevel);
-
+    function rebalance(bytes calldata order) external nonReentrant {
+        Book memory b = BookLib.load(_book);
+        if (msg.sender != b.keeper) revert Unauthorized(msg.sender);
+        Tally memory tally = _tally;
+        tally.nonce += 1;
+        Terms memory terms = Terms(tally.nonce, int256(uint256(b.limits.maxSlippage)), b.limits.deadBand, 0);
+        (Before memory before, Outcome memory o) = _trade(order, b, tally, terms);
         emit Rebalanced(
-            order.nonce,
+            terms.nonce,
             msg.sender,
-            b.nav,
+            before.nav,
             o.nav,
-            FixedPointMathLib.fullMulDiv(b.gap, WAD, b.nav),
-            FixedPointMathLib.fullMulDivUp(o.gap, WAD, b.nav),
-            lossLevel,
-            turnoverLevel
+            Guard.driftOf(before),
+            Guard.driftOf(before, o),
+            tally.lossLevel,
+            tally.turnoverLevel
+        );
+    }
+
+    /// @inheritdoc IIndexVault
+    function openAuction() external nonReentrant {
+        Book memory b = BookLib.load(_book);
+        _checkNotPaused();
+        if (_auctionLive(b.auction)) revert AuctionRunning(_auctionOpenedAt);
+        _checkSilence(b.auction);
+        Before memory before = _valuated(b);
+        Guard.checkDrift(before, b.auction.openBand);
+        _auctionOpenedAt = uint40(block.timestamp);
+        emit AuctionOpened(msg.sender, Guard.driftOf(before));
+    }
+
+    /// @inheritdoc IIndexVault
+    function rebalanceOpen(bytes calldata order) external nonReentrant {
+        Book memory b = BookLib.load(_book);
+        if (!_auctionLive(b.auction)) revert NoAuction(_auctionOpenedAt, block.timestamp);
+        _checkSilence(b.auction);
+        // From -premium, which the filler pays, to maxSlippage, which the vault pays at most.
+        uint256 range = uint256(b.auction.premium) + b.limits.maxSlippage;
+        int256 slippage = int256(range * (block.timestamp - _auctionOpenedAt) / b.auction.length)
+            - int256(uint256(b.auction.premium));
+
+        _openNonce += 1;
+        // A fill starts the price over: the next filler does not inherit what this one waited for.
+        _auctionOpenedAt = uint40(block.timestamp);
+        Tally memory tally = _tally;
+        Terms memory terms = Terms(_openNonce, slippage, b.auction.openBand, b.auction.minFill);
+        (Before memory before, Outcome memory o) = _trade(order, b, tally, terms);
+        emit AuctionFilled(
+            terms.nonce,
+            msg.sender,
+            before.nav,
+            o.nav,
+            Guard.driftOf(before),
+            Guard.driftOf(before, o),
+            tally.lossLevel,
+            tally.turnoverLevel
         );
     }
 
@@ -296,188 +365,167 @@ contract IndexVault is IIndexVault, ERC20, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IIndexVault
-    function lastRebalance() external view returns (uint256) {
-        return _tally.lastRebalance;
+    function openNonce() external view returns (uint256) {
+        return _openNonce;
+    }
+
+    /// @inheritdoc IIndexVault
+    function settledAt() external view returns (uint256) {
+        return _tally.settledAt;
+    }
+
+    /// @inheritdoc IIndexVault
+    function calmAt() external view returns (uint256) {
+        return _tally.calmAt;
+    }
+
+    /// @inheritdoc IIndexVault
+    function auctionOpenedAt() external view returns (uint256) {
+        return _auctionLive(BookLib.load(_book).auction) ? _auctionOpenedAt : 0;
     }
 
     /// @inheritdoc IIndexVault
     function headroom() external view returns (uint256 loss, uint256 turnover) {
-        Limits memory l = _settings().limits;
+        Limits memory l = BookLib.load(_book).limits;
         Tally memory t = _tally;
         _drain(t, l);
-        loss = FixedPointMathLib.zeroFloorSub(l.lossBudget, t.lossLevel);
-        turnover = FixedPointMathLib.zeroFloorSub(l.turnoverBudget, t.turnoverLevel);
+        loss = uint256(l.lossBudget).zeroFloorSub(t.lossLevel);
+        turnover = uint256(l.turnoverBudget).zeroFloorSub(t.turnoverLevel);
     }
 
-    /// @inheritdoc IIndexVault
-    function limits() external view returns (Limits memory) {
-        return _settings().limits;
+    /// @dev The whole of a rebalance, whoever asks for it: steps 1 to 5 of the design.
+    /// @param tally Comes with the keeper's nonce as it is to be stored; leaves as it was stored.
+    function _trade(bytes calldata order, Book memory b, Tally memory tally, Terms memory terms)
+        internal
+        returns (Before memory before, Outcome memory o)
+    {
+        (OrderHeader memory h, bytes calldata route) = order.open();
+        _admit(h, b.limits, tally, terms.nonce);
+
+        before = _valuated(b);
+        Guard.checkDrift(before, terms.band);
+
+        // Written before anything foreign is called: whatever re-enters elsewhere sees this order as used.
+        _drain(tally, b.limits);
+        _tally = tally;
+
+        uint256[] memory floors = _push(order, h.sells, b, before.balances);
+        ISwapExecutor(b.executor).execute(route);
+
+        uint256[] memory held = _tradable(b);
+        _checkReceived(order, h, b, held, floors);
+
+        o = _judge(b, tally, terms, before, held);
+        _tally = tally;
     }
 
-    /// @dev Checks an order's nonce, deadline, epoch and the cooldown; returns the tally that marks it as used.
-    function _begin(Order memory order, Limits memory l) internal view returns (Tally memory tally) {
-        tally = _tally;
-        if (order.nonce != uint256(tally.nonce) + 1) revert WrongNonce(order.nonce, uint256(tally.nonce) + 1);
-        if (block.timestamp > order.deadline) revert Expired(order.deadline, block.timestamp);
-        if (order.epoch != _basketEpoch) revert WrongEpoch(order.epoch, _basketEpoch);
-        uint256 readyAt = uint256(tally.lastRebalance) + l.cooldown;
+    /// @dev Reverts unless the outcome passes the guard; enters it into the tally.
+    function _judge(Book memory b, Tally memory tally, Terms memory terms, Before memory before, uint256[] memory held)
+        internal
+        view
+        returns (Outcome memory o)
+    {
+        o = Guard.measure(before, held);
+        uint256 needed = Guard.progress(before, b.limits.minProgress, terms.minFill);
+        (uint256 loss, uint256 turnover) =
+            Guard.check(before, o, b.limits, terms.slippage, needed, tally.lossLevel, tally.turnoverLevel);
+        // Both are at most their budgets, which are uint64.
+        (tally.lossLevel, tally.turnoverLevel) = (uint64(loss), uint64(turnover));
+        if (Guard.driftOf(before, o) <= b.auction.openBand) tally.calmAt = uint40(block.timestamp);
+    }
+
+    /// @dev Whether this order may run at all, and now.
+    function _admit(OrderHeader memory h, Limits memory l, Tally memory tally, uint256 expectedNonce) internal view {
+        _checkNotPaused();
+        if (h.nonce != expectedNonce) revert WrongNonce(h.nonce, expectedNonce);
+        if (block.timestamp > h.deadline) revert Expired(h.deadline, block.timestamp);
+        if (h.epoch != _basketEpoch) revert WrongEpoch(h.epoch, _basketEpoch);
+        uint256 readyAt = uint256(tally.settledAt) + l.cooldown;
         if (block.timestamp < readyAt) revert CoolingDown(block.timestamp, readyAt);
-
-        _drain(tally, l);
-        tally.nonce += 1;
-        tally.lastRebalance = uint40(block.timestamp);
-    }
-
-    /// @dev Lets both buckets of `tally` drain up to now.
-    function _drain(Tally memory tally, Limits memory l) internal view {
-        uint256 elapsed = block.timestamp - tally.lastRebalance;
-        tally.lossLevel = uint64(Bucket.drained(tally.lossLevel, l.lossBudget, elapsed, l.window));
-        tally.turnoverLevel = uint64(Bucket.drained(tally.turnoverLevel, l.turnoverBudget, elapsed, l.window));
     }
 
     /// @dev Sends out exactly what the order sells.
     /// @return floors What each balance is counted from when a buy's minimum is checked: a token may be sold and
     ///         bought in one order, as working capital of the route.
-    function _push(Sell[] memory sells, Settings memory s, uint256[] memory balances0)
+    function _push(bytes calldata order, uint256 count, Book memory b, uint256[] memory held)
         internal
         returns (uint256[] memory floors)
     {
-        floors = new uint256[](balances0.length);
+        floors = new uint256[](held.length);
         for (uint256 i; i < floors.length; ++i) {
-            floors[i] = balances0[i];
+            floors[i] = held[i];
         }
-        for (uint256 i; i < sells.length; ++i) {
-            Sell memory sell = sells[i];
-            address token = s.tokens[sell.index];
-            address to = sell.to == address(0) ? s.executor : sell.to;
+        uint256 least;
+        for (uint256 i; i < count; ++i) {
+            (uint256 index, uint256 amount, address to) = order.sellAt(i, least, floors.length);
+            least = index + 1;
+            address token = b.tokens[index];
+            if (to == address(0)) to = b.executor;
             if (to == address(this) || to == token) revert BadRecipient(token, to);
-            floors[sell.index] = FixedPointMathLib.zeroFloorSub(floors[sell.index], sell.amount);
-            token.safeTransfer(to, sell.amount);
+            if (b.quarantined[index]) revert MovesQuarantined(token);
+            // What is reserved for claims lies in the same balance and is not the basket's to sell.
+            if (amount > floors[index]) revert ExceedsBasket(token, amount, floors[index]);
+            floors[index] -= amount;
+            token.safeTransfer(to, amount);
         }
     }
 
-    /* ------------------------------------------------- ROLES ------------------------------------------------- */
-
-    /// @inheritdoc IIndexVault
-    function keeper() external view returns (address) {
-        return _settings().keeper;
+    function _checkReceived(
+        bytes calldata order,
+        OrderHeader memory h,
+        Book memory b,
+        uint256[] memory held,
+        uint256[] memory floors
+    ) internal pure {
+        uint256 least;
+        for (uint256 i; i < h.buys; ++i) {
+            (uint256 index, uint256 minAmount) = order.buyAt(h.sells, i, least, held.length);
+            least = index + 1;
+            uint256 received = held[index].zeroFloorSub(floors[index]);
+            if (received < minAmount) revert BelowMinOut(b.tokens[index], received, minAmount);
+        }
     }
 
-    /// @inheritdoc IIndexVault
-    function oracle() external view returns (address) {
-        return _settings().oracle;
+    /// @dev An auction ends with its length, with any rebalance that was not its own, and with any change of settings.
+    function _auctionLive(AuctionTerms memory a) internal view returns (bool) {
+        uint256 openedAt = _auctionOpenedAt;
+        return openedAt != 0 && openedAt >= _tally.settledAt && block.timestamp <= openedAt + a.length;
     }
 
-    /// @inheritdoc IIndexVault
-    function executor() external view returns (address) {
-        return _settings().executor;
+    function _checkSilence(AuctionTerms memory a) internal view {
+        uint256 silentAt = uint256(_tally.calmAt) + a.keeperGrace;
+        if (block.timestamp < silentAt) revert KeeperNotSilent(block.timestamp, silentAt);
     }
 
-    /// @inheritdoc IIndexVault
-    function setTargets(uint256[] calldata weights_) external onlyOwner nonReentrant {
-        Settings memory s = _settings();
-        _checkWeights(weights_, s.tokens.length);
-        s.weights = weights_;
-        _changeSettings(s);
-        emit TargetsSet(weights_);
-    }
-
-    /// @inheritdoc IIndexVault
-    function setKeeper(address keeper_) external onlyOwner nonReentrant {
-        Settings memory s = _settings();
-        s.keeper = keeper_;
-        _changeSettings(s);
-        emit KeeperSet(keeper_);
-    }
-
-    /// @inheritdoc IIndexVault
-    function setPaused(bool paused_) external onlyOwner nonReentrant {
-        paused = paused_;
-        emit PausedSet(paused_);
+    function _checkNotPaused() internal view {
+        if (block.timestamp < _pausedUntil) revert RebalancingPaused(_pausedUntil);
     }
 
     /* ------------------------------------------------ INTERNAL ------------------------------------------------ */
 
-    function _settings() internal view returns (Settings memory) {
-        return abi.decode(SSTORE2.read(_settingsPointer), (Settings));
-    }
-
-    function _saveSettings(Settings memory s) internal {
-        _settingsPointer = SSTORE2.write(abi.encode(s));
-    }
-
-    /// @dev Raises the nonce, so that no order made under the old settings survives them.
-    function _changeSettings(Settings memory s) internal {
-        _saveSettings(s);
-        _tally.nonce += 1;
-    }
-
-    function _checkWeights(uint256[] memory weights_, uint256 count) internal pure {
-        if (weights_.length != count) revert LengthMismatch(weights_.length, count);
-        uint256 sum;
-        for (uint256 i; i < count; ++i) {
-            sum += weights_[i];
-        }
-        if (sum != WAD) revert WeightsDoNotSumToOne(sum);
-    }
-
-    function _checkShares(uint256 shares, uint256 length, uint256 epoch)
-        internal
-        view
-        returns (address[] memory tokens)
-    {
-        if (shares == 0) revert ZeroShares();
-        if (epoch != _basketEpoch) revert WrongEpoch(epoch, _basketEpoch);
-        tokens = _settings().tokens;
-        if (length != tokens.length) revert LengthMismatch(length, tokens.length);
+    function _pull(address token, uint256 amount) internal {
+        _pullFrom(token, amount, token.balanceOf(address(this)));
     }
 
     /// @dev Takes `amount` from the caller and insists that all of it arrives.
-    function _pull(address token, uint256 amount) internal returns (uint256) {
-        uint256 before = token.balanceOf(address(this));
+    function _pullFrom(address token, uint256 amount, uint256 before) internal {
         token.safeTransferFrom(msg.sender, address(this), amount);
-        uint256 received = FixedPointMathLib.zeroFloorSub(token.balanceOf(address(this)), before);
+        uint256 received = token.balanceOf(address(this)).zeroFloorSub(before);
         if (received < amount) revert ShortTransfer(token, received, amount);
-        return amount;
     }
 
-    function _balance(address token) internal view returns (uint256) {
-        return token.balanceOf(address(this));
-    }
+    /* ------------------------------------------------- ADMIN ------------------------------------------------- */
 
-    function _balances(address[] memory tokens) internal view returns (uint256[] memory held) {
-        held = new uint256[](tokens.length);
-        for (uint256 i; i < tokens.length; ++i) {
-            held[i] = _balance(tokens[i]);
+    /// @dev Everything that is not a function of this contract is one of `VaultAdmin`, run on this vault's storage.
+    fallback() external {
+        address code = admin;
+        assembly ("memory-safe") {
+            let ptr := mload(0x40)
+            calldatacopy(ptr, 0, calldatasize())
+            let ok := delegatecall(gas(), code, ptr, calldatasize(), 0, 0)
+            returndatacopy(ptr, 0, returndatasize())
+            if iszero(ok) { revert(ptr, returndatasize()) }
+            return(ptr, returndatasize())
         }
-    }
-
-    /// @dev The basket at oracle prices. Reverts if the oracle refuses any of them.
-    function _valuated(Settings memory s) internal view returns (Before memory b) {
-        b.balances = _balances(s.tokens);
-        b.units = s.units;
-        b.weights = s.weights;
-        b.prices = IPriceOracle(s.oracle).prices(s.tokens);
-        Guard.valuate(b);
-    }
-
-    /* ------------------------------------------------- ERC-20 ------------------------------------------------- */
-
-    function name() public view override returns (string memory) {
-        return _name;
-    }
-
-    function symbol() public view override returns (string memory) {
-        return _symbol;
-    }
-
-    /// @dev The vault's shares move by their holder's allowance alone.
-    function _givePermit2InfiniteAllowance() internal pure override returns (bool) {
-        return false;
-    }
-
-    /// @dev One lock on every chain; without transient storage the vault does not deploy.
-    function _useTransientReentrancyGuardOnlyOnMainnet() internal pure override returns (bool) {
-        return false;
     }
 }

@@ -128,7 +128,7 @@ def tick(keeper: Keeper, header: Header, signer: Signer | None) -> Outcome:
 def evaluate(keeper: Keeper, reading: Reading) -> Decision:
     """What to do at this reading. Raises `Refused` if the vault or its oracle leaves nothing to decide."""
     if reading.vault.paused:
-        raise Refused(f"rebalancing is paused; only the owner {reading.vault.owner} can resume it")
+        raise Refused(f"rebalancing is paused; the owner {reading.vault.owner} can resume it")
     return decide(reading.snapshot(), keeper.config.policy)
 
 
@@ -136,7 +136,8 @@ def plan(reading: Reading, decision: Decision, deadline_seconds: int) -> Order:
     """The order that carries out a decision made at this reading. Raises `SimulationError` if nothing could."""
     deadline = reading.block.timestamp + deadline_seconds
     try:
-        return build_order(reading.snapshot(), decision, epoch=reading.vault.epoch, deadline=deadline)
+        basket = [facts.token.address for facts in reading.basket]
+        return build_order(reading.snapshot(), decision, basket=basket, epoch=reading.vault.epoch, deadline=deadline)
     except ValueError as error:
         raise SimulationError(f"the plan cannot be carried out: {error}") from None
 

@@ -33,7 +33,9 @@ def cli(provider: ProviderAPI, account: AccountAPI, config: Path, out: Path) -> 
     except (RpcError, ApeException) as error:
         _stop(" ".join(str(error).split()), 1)
     deployment.save(out)
-    click.echo(f"vault     {deployment.vault}\noracle    {deployment.oracle}\nexecutor  {deployment.executor}")
+    click.echo(
+        f"vault     {deployment.vault}\nadmin     {deployment.admin}\noracle    {deployment.oracle}\nexecutor  {deployment.executor}"
+    )
     click.echo(f"wrote {out}")
 
 

@@ -46,7 +46,15 @@ contract GuardProber {
     function check(Case calldata c) external pure {
         Before memory b = _before(c);
         Guard.checkDrift(b, c.limits.deadBand);
-        Guard.check(b, Guard.measure(b, c.balancesAfter), c.limits, c.lossLevel, c.turnoverLevel);
+        Guard.check(
+            b,
+            Guard.measure(b, c.balancesAfter),
+            c.limits,
+            int256(uint256(c.limits.maxSlippage)),
+            Guard.progress(b, c.limits.minProgress, 0),
+            c.lossLevel,
+            c.turnoverLevel
+        );
     }
 
     function _before(Case calldata c) internal pure returns (Before memory b) {

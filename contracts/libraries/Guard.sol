@@ -31,6 +31,7 @@ struct Outcome {
 /// @notice Decides whether a batch may stand. Pure, so that it can be checked by itself, and mirrored by the keeper.
 /// @dev    Bought value is rounded down and sold value up, so that value for value and both loss tests are at least as
 ///         strict as in exact arithmetic. Turnover and gap are sums of rounded values, off by a few wei of USD an asset.
+///         A product above 2^256 reverts: that stops trading, never the exit.
 library Guard {
     using FixedPointMathLib for uint256;
 
@@ -38,7 +39,7 @@ library Guard {
 
     error WorthlessBasket();
     error BelowDeadBand(uint256 drift, uint256 deadBand);
-    error UnfairTrade(uint256 sold, uint256 bought, uint256 maxSlippage);
+    error UnfairTrade(uint256 sold, uint256 bought, int256 maxSlippage);
     error BatchLossTooLarge(uint256 nav0, uint256 nav1, uint256 maxBatchLoss);
     error LossBudgetExceeded(uint256 level, uint256 budget);
     error TurnoverBudgetExceeded(uint256 level, uint256 budget);
@@ -48,20 +49,38 @@ library Guard {
     /// @notice Fills in the values, NAV and gap of `b` from its balances, prices and weights.
     function valuate(Before memory b) internal pure {
         uint256 n = b.balances.length;
-        b.values = new uint256[](n);
+        uint256[] memory values = new uint256[](n);
+        uint256 nav;
         for (uint256 i; i < n; ++i) {
-            b.nav += b.values[i] = b.balances[i].fullMulDiv(b.prices[i], b.units[i]);
+            nav += values[i] = b.balances[i].mulDiv(b.prices[i], b.units[i]);
         }
-        if (b.nav == 0) revert WorthlessBasket();
+        if (nav == 0) revert WorthlessBasket();
+        uint256 gap;
         for (uint256 i; i < n; ++i) {
-            b.gap += b.values[i].dist(_target(b, i));
+            gap += values[i].dist(nav.mulDiv(b.weights[i], WAD));
         }
+        (b.values, b.nav, b.gap) = (values, nav, gap);
     }
 
-    /// @notice Reverts unless drift is above the dead-band.
-    function checkDrift(Before memory b, uint256 deadBand) internal pure {
-        uint256 drift = b.gap.fullMulDiv(WAD, b.nav);
-        if (drift <= deadBand) revert BelowDeadBand(drift, deadBand);
+    /// @notice Drift before the batch, WAD, rounded down.
+    function driftOf(Before memory b) internal pure returns (uint256) {
+        return b.gap.mulDiv(WAD, b.nav);
+    }
+
+    /// @notice Drift after the batch in terms of the NAV before it, WAD, rounded up.
+    function driftOf(Before memory b, Outcome memory o) internal pure returns (uint256) {
+        return o.gap.mulDivUp(WAD, b.nav);
+    }
+
+    /// @notice Reverts unless drift is above `band`.
+    function checkDrift(Before memory b, uint256 band) internal pure {
+        uint256 drift = driftOf(b);
+        if (drift <= band) revert BelowDeadBand(drift, band);
+    }
+
+    /// @notice Least value by which the gap must shrink, USD WAD: a part of NAV, or of the gap if that is more.
+    function progress(Before memory b, uint256 minProgress, uint256 minFill) internal pure returns (uint256) {
+        return FixedPointMathLib.max(b.nav.mulDivUp(minProgress, WAD), b.gap.mulDivUp(minFill, WAD));
     }
 
     /// @notice Values the measured change of every balance.
@@ -69,60 +88,62 @@ library Guard {
     function measure(Before memory b, uint256[] memory balances) internal pure returns (Outcome memory o) {
         for (uint256 i; i < balances.length; ++i) {
             uint256 value = b.values[i];
-            if (balances[i] > b.balances[i]) {
-                uint256 bought = (balances[i] - b.balances[i]).fullMulDiv(b.prices[i], b.units[i]);
+            uint256 held = b.balances[i];
+            if (balances[i] > held) {
+                uint256 bought = (balances[i] - held).mulDiv(b.prices[i], b.units[i]);
                 o.bought += bought;
                 value += bought;
-            } else if (balances[i] < b.balances[i]) {
-                uint256 sold = (b.balances[i] - balances[i]).fullMulDivUp(b.prices[i], b.units[i]);
+            } else if (balances[i] < held) {
+                uint256 sold = (held - balances[i]).mulDivUp(b.prices[i], b.units[i]);
                 o.sold += sold;
                 // Selling everything can round to one wei more than it was worth.
                 value = value.zeroFloorSub(sold);
             }
-            o.gap += value.dist(_target(b, i));
+            // One yardstick for the batch: the target value at the NAV before it.
+            o.gap += value.dist(b.nav.mulDiv(b.weights[i], WAD));
         }
         o.nav = (b.nav + o.bought).zeroFloorSub(o.sold);
     }
 
     /// @notice Reverts unless the outcome is fair, near, towards the targets, and within both budgets.
+    /// @param  slippage Bought value must reach (1 - slippage) of sold value, WAD; below zero it must exceed it.
+    /// @param  needed Least value by which the gap must shrink, USD WAD.
     /// @param  lossLevel Loss bucket before the batch, drained to now.
     /// @param  turnoverLevel Turnover bucket before the batch, drained to now.
     /// @return The two levels after the batch.
-    function check(Before memory b, Outcome memory o, Limits memory limits, uint256 lossLevel, uint256 turnoverLevel)
-        internal
-        pure
-        returns (uint256, uint256)
-    {
-        if (o.bought * WAD < o.sold * (WAD - limits.maxSlippage)) {
-            revert UnfairTrade(o.sold, o.bought, limits.maxSlippage);
+    function check(
+        Before memory b,
+        Outcome memory o,
+        Limits memory limits,
+        int256 slippage,
+        uint256 needed,
+        uint256 lossLevel,
+        uint256 turnoverLevel
+    ) internal pure returns (uint256, uint256) {
+        if (o.bought * WAD < o.sold * uint256(int256(WAD) - slippage)) {
+            revert UnfairTrade(o.sold, o.bought, slippage);
         }
         if (o.nav * WAD < b.nav * (WAD - limits.maxBatchLoss)) {
             revert BatchLossTooLarge(b.nav, o.nav, limits.maxBatchLoss);
         }
 
         // A gain is never credited, or the next batch could lose it again.
-        lossLevel += b.nav.zeroFloorSub(o.nav).fullMulDivUp(WAD, b.nav);
+        lossLevel += b.nav.zeroFloorSub(o.nav).mulDivUp(WAD, b.nav);
         if (lossLevel > limits.lossBudget) revert LossBudgetExceeded(lossLevel, limits.lossBudget);
         uint256 turnover = o.sold + o.bought;
-        turnoverLevel += turnover.fullMulDivUp(WAD, b.nav);
+        turnoverLevel += turnover.mulDivUp(WAD, b.nav);
         if (turnoverLevel > limits.turnoverBudget) {
             revert TurnoverBudgetExceeded(turnoverLevel, limits.turnoverBudget);
         }
 
         // Turnover never falls short of the gap it closes, and equals it only if no asset turns away from its target
         // or crosses it. Summed over batches the gaps telescope, which bounds wash trading.
-        uint256 allowance = b.nav.fullMulDiv(limits.dust, WAD);
+        uint256 allowance = b.nav.mulDiv(limits.dust, WAD);
         if (turnover + o.gap > b.gap + allowance) {
             revert NotTowardsTarget(turnover, b.gap.zeroFloorSub(o.gap), allowance);
         }
-        uint256 needed = b.nav.fullMulDivUp(limits.minProgress, WAD);
         if (o.gap + needed > b.gap) revert TooLittleProgress(b.gap, o.gap, needed);
 
         return (lossLevel, turnoverLevel);
-    }
-
-    /// @dev Target value of asset `i` at the NAV before the batch, so that one batch has one yardstick.
-    function _target(Before memory b, uint256 i) private pure returns (uint256) {
-        return b.nav.fullMulDiv(b.weights[i], WAD);
     }
 }

@@ -23,9 +23,19 @@ struct Order {
     Buy[] buys;
 }
 
+/// @notice The fixed part of an order.
+struct OrderHeader {
+    uint256 nonce;
+    uint256 deadline;
+    uint256 epoch;
+    uint256 sells;
+    uint256 buys;
+}
+
 /// @title  OrderLib
 /// @notice Builds and reads packed orders. Calldata is the second largest cost of a rebalance after the swaps, so
-///         tokens are named by their index and numbers take no more bytes than they can need.
+///         tokens are named by their index, and numbers take no more bytes than they can need; what is read once is
+///         read in place.
 /// @dev    order := nonce:u64, deadline:u40, epoch:u32, sellCount:u8, buyCount:u8, sell*, buy*, route
 ///         sell  := index:u8, amount:u128, to:20
 ///         buy   := index:u8, minAmount:u128
@@ -50,63 +60,71 @@ library OrderLib {
             uint8(_fit(order.buys.length, type(uint8).max))
         );
         for (uint256 i; i < order.sells.length; ++i) {
-            Sell memory sell = order.sells[i];
+            Sell memory s = order.sells[i];
             data = abi.encodePacked(
-                data, uint8(_fit(sell.index, type(uint8).max)), uint128(_fit(sell.amount, type(uint128).max)), sell.to
+                data, uint8(_fit(s.index, type(uint8).max)), uint128(_fit(s.amount, type(uint128).max)), s.to
             );
         }
         for (uint256 i; i < order.buys.length; ++i) {
-            Buy memory buy = order.buys[i];
+            Buy memory b = order.buys[i];
             data = abi.encodePacked(
-                data, uint8(_fit(buy.index, type(uint8).max)), uint128(_fit(buy.minAmount, type(uint128).max))
+                data, uint8(_fit(b.index, type(uint8).max)), uint128(_fit(b.minAmount, type(uint128).max))
             );
         }
         data = abi.encodePacked(data, route);
     }
 
-    /// @notice Reads a packed order. Reverts if it is short, or names an index twice, out of order or beyond `count`.
-    /// @param  count Number of assets in the basket.
-    function decode(bytes calldata data, uint256 count)
-        internal
-        pure
-        returns (Order memory order, bytes calldata route)
-    {
-        if (data.length < HEADER) {
-            revert MalformedOrder(data.length, HEADER);
-        }
-        order.nonce = uint64(bytes8(data[0:8]));
-        order.deadline = uint40(bytes5(data[8:13]));
-        order.epoch = uint32(bytes4(data[13:17]));
-        order.sells = new Sell[](uint8(data[17]));
-        order.buys = new Buy[](uint8(data[18]));
-
-        uint256 needed = HEADER + order.sells.length * SELL + order.buys.length * BUY;
-        if (data.length < needed) revert MalformedOrder(data.length, needed);
-
-        uint256 at = HEADER;
-        uint256 next;
-        for (uint256 i; i < order.sells.length; ++i) {
-            uint256 index = uint8(data[at]);
-            next = _checkIndex(index, next, count);
-            order.sells[i] =
-                Sell(index, uint128(bytes16(data[at + 1:at + 17])), address(bytes20(data[at + 17:at + 37])));
-            at += SELL;
-        }
-        next = 0;
-        for (uint256 i; i < order.buys.length; ++i) {
-            uint256 index = uint8(data[at]);
-            next = _checkIndex(index, next, count);
-            order.buys[i] = Buy(index, uint128(bytes16(data[at + 1:at + 17])));
-            at += BUY;
-        }
-        route = data[at:];
+    /// @notice Reads the header and the route. Reverts if the order is too short for its lists.
+    function open(bytes calldata data) internal pure returns (OrderHeader memory h, bytes calldata route) {
+        if (data.length < HEADER) revert MalformedOrder(data.length, HEADER);
+        uint256 word = _word(data, 0);
+        h.nonce = word >> 192;
+        h.deadline = uint40(word >> 152);
+        h.epoch = uint32(word >> 120);
+        h.sells = uint8(word >> 112);
+        h.buys = uint8(word >> 104);
+        uint256 end = HEADER + h.sells * SELL + h.buys * BUY;
+        if (data.length < end) revert MalformedOrder(data.length, end);
+        route = data[end:];
     }
 
-    /// @return The least index that may follow.
-    function _checkIndex(uint256 index, uint256 next, uint256 count) private pure returns (uint256) {
-        if (index < next) revert IndexNotAscending(next - 1, index);
+    /// @notice Sell number `i` of an opened order.
+    /// @param  least The least index it may name: one more than the sell before it.
+    /// @param  count Number of assets in the basket.
+    function sellAt(bytes calldata data, uint256 i, uint256 least, uint256 count)
+        internal
+        pure
+        returns (uint256 index, uint256 amount, address to)
+    {
+        uint256 at = HEADER + i * SELL;
+        uint256 word = _word(data, at);
+        index = _checked(word >> 248, least, count);
+        amount = uint128(word >> 120);
+        to = address(uint160(_word(data, at + 5)));
+    }
+
+    /// @notice Buy number `i` of an opened order; `sells` as in its header, the rest as in `sellAt`.
+    function buyAt(bytes calldata data, uint256 sells, uint256 i, uint256 least, uint256 count)
+        internal
+        pure
+        returns (uint256 index, uint256 minAmount)
+    {
+        uint256 word = _word(data, HEADER + sells * SELL + i * BUY);
+        index = _checked(word >> 248, least, count);
+        minAmount = uint128(word >> 120);
+    }
+
+    function _checked(uint256 index, uint256 least, uint256 count) private pure returns (uint256) {
+        if (index < least) revert IndexNotAscending(least - 1, index);
         if (index >= count) revert IndexOutOfRange(index, count);
-        return index + 1;
+        return index;
+    }
+
+    /// @dev The 32 bytes at `at`, with zeros beyond the end of calldata.
+    function _word(bytes calldata data, uint256 at) private pure returns (uint256 word) {
+        assembly ("memory-safe") {
+            word := calldataload(add(data.offset, at))
+        }
     }
 
     function _fit(uint256 value, uint256 max) private pure returns (uint256) {

@@ -5,7 +5,9 @@ import {ERC20} from "solady/tokens/ERC20.sol";
 import {MetadataReaderLib} from "solady/utils/MetadataReaderLib.sol";
 
 import {IIndexVault, Limits} from "../interfaces/IIndexVault.sol";
+import {IVaultAdmin} from "../interfaces/IVaultAdmin.sol";
 import {IPriceOracle} from "../interfaces/IPriceOracle.sol";
+import {Book} from "../libraries/Book.sol";
 import {IUniswapV2Factory, IUniswapV2Pair, IUniswapV3Factory, IUniswapV3Pool} from "../interfaces/IUniswap.sol";
 
 /// @notice Where to look for pools. Kind 0 is Uniswap V2 (one fee), 1 is Uniswap V3 (every fee tier to ask for).
@@ -29,7 +31,7 @@ struct LensVault {
     uint256 nonce;
     uint256 totalSupply;
     uint256 epoch;
-    uint256 lastRebalance;
+    uint256 settledAt;
     bool paused;
     address keeper;
     address owner;
@@ -37,6 +39,7 @@ struct LensVault {
     address executor;
     uint256[] balances;
     uint256[] targets;
+    bool[] quarantined;
     Limits limits;
     uint256 lossHeadroom;
     uint256 turnoverHeadroom;
@@ -109,15 +112,14 @@ contract Lens {
         v.nonce = vault.nonce();
         v.totalSupply = ERC20(address(vault)).totalSupply();
         v.epoch = vault.basketEpoch();
-        v.lastRebalance = vault.lastRebalance();
-        v.paused = vault.paused();
-        v.keeper = vault.keeper();
-        v.owner = vault.owner();
-        v.oracle = vault.oracle();
-        v.executor = vault.executor();
+        v.settledAt = vault.settledAt();
+        v.paused = block.timestamp < IVaultAdmin(address(vault)).pausedUntil();
+        v.owner = IVaultAdmin(address(vault)).owner();
+        Book memory book = vault.book();
+        (v.keeper, v.oracle, v.executor, v.limits) = (book.keeper, book.oracle, book.executor, book.limits);
+        v.quarantined = book.quarantined;
         v.balances = vault.balances();
         v.targets = vault.targets();
-        v.limits = vault.limits();
         (v.lossHeadroom, v.turnoverHeadroom) = vault.headroom();
     }
 

@@ -36,7 +36,7 @@ _UNLISTED_ERRORS: dict[str, tuple[str, ...]] = {
     "InsufficientBalance()": (),
     "InsufficientAllowance()": (),
 }
-_CONTRACTS = ("IndexVault", "PriceOracle", "SwapExecutor")
+_CONTRACTS = ("IndexVault", "VaultAdmin", "PriceOracle", "SwapExecutor")
 
 
 def _function(name: str, inputs: dict[str, str], output: str) -> dict[str, Any]:

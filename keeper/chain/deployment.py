@@ -27,17 +27,22 @@ class CodeHashes(Strict):
     """Keccak of the code that stands at each address."""
 
     vault: Hash
+    admin: Hash
     oracle: Hash
     executor: Hash
 
 
 class Deployment(Strict):
-    """One vault with its oracle and executor. `native_token` is the wrapped native token, which gas is priced in."""
+    """One vault with its oracle and executor, and the contract whose code changes its settings.
+
+    `native_token` is the wrapped native token, which gas is priced in.
+    """
 
     version: Literal[1] = 1
     chain_id: int
     deployment_block: DeploymentBlock
     vault: Address
+    admin: Address
     oracle: Address
     executor: Address
     native_token: Address
@@ -62,18 +67,28 @@ class Deployment(Strict):
 
     @classmethod
     def record(
-        cls, endpoint: Endpoint, *, block_number: int, vault: str, oracle: str, executor: str, native_token: str
+        cls,
+        endpoint: Endpoint,
+        *,
+        block_number: int,
+        vault: str,
+        admin: str,
+        oracle: str,
+        executor: str,
+        native_token: str,
     ) -> Deployment:
         """The deployment file of contracts that stand at these addresses since `block_number` or before."""
         return cls(
             chain_id=endpoint.quantity("eth_chainId"),
             deployment_block=DeploymentBlock(number=block_number, hash=endpoint.header(block_number).hash),
             vault=vault,
+            admin=admin,
             oracle=oracle,
             executor=executor,
             native_token=native_token,
             code_hashes=CodeHashes(
                 vault=code_hash(endpoint, vault),
+                admin=code_hash(endpoint, admin),
                 oracle=code_hash(endpoint, oracle),
                 executor=code_hash(endpoint, executor),
             ),

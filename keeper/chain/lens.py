@@ -32,7 +32,7 @@ _KIND_V2, _KIND_V3 = 0, 1
 _LIMITS = "(uint64,uint64,uint64,uint64,uint64,uint64,uint64,uint32,uint32)"
 _VAULT = (
     "(uint256,uint256,uint256,uint256,bool,address,address,address,address,"
-    f"uint256[],uint256[],{_LIMITS},uint256,uint256)"
+    f"uint256[],uint256[],bool[],{_LIMITS},uint256,uint256)"
 )
 _ASSET = "(address,string,uint8,uint256,uint256,bytes)"
 _POOL = (
@@ -57,13 +57,16 @@ class VaultLimits(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class VaultFacts:
-    """What the vault says of itself. Balances and targets (WAD) in index order, times in seconds."""
+    """What the vault says of itself. Balances, targets (WAD) and quarantine in index order, times in seconds.
+
+    `settled_at` is when it was last rebalanced or its settings last changed; the cooldown counts from it.
+    """
 
     address: str
     nonce: int
     total_supply: int
     epoch: int
-    last_rebalance: int
+    settled_at: int
     paused: bool
     keeper: str
     owner: str
@@ -71,6 +74,7 @@ class VaultFacts:
     executor: str
     balances: tuple[int, ...]
     targets: tuple[int, ...]
+    quarantined: tuple[bool, ...]
     limits: VaultLimits
     loss_headroom: int
     turnover_headroom: int
@@ -78,7 +82,7 @@ class VaultFacts:
     @property
     def ready_at(self) -> int:
         """The first timestamp at which the cooldown is over."""
-        return self.last_rebalance + self.limits.cooldown
+        return self.settled_at + self.limits.cooldown
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +120,22 @@ class Reading:
         """The tokens that the vault holds, in index order."""
         return self.tokens[: len(self.vault.balances)]
 
+    @property
+    def tradable(self) -> list[tuple[TokenFacts, int, int]]:
+        """Every asset that may be traded, with its balance and target; a quarantined one may not."""
+        vault = self.vault
+        return [
+            (facts, balance, target)
+            for facts, balance, target, quarantined in zip(
+                self.basket, vault.balances, vault.targets, vault.quarantined, strict=True
+            )
+            if not quarantined
+        ]
+
     def refusals(self) -> list[str]:
         """Why prices that a decision needs are missing; empty if none is."""
-        needed = [*self.basket, *(t for t in self.tokens[len(self.basket) :] if self._is_native(t))]
+        needed = [facts for facts, _, _ in self.tradable]
+        needed += [facts for facts in self.tokens if self._is_native(facts) and facts not in needed]
         return [reason for facts in needed if (reason := facts.refusal(self.block.timestamp)) is not None]
 
     def snapshot(self) -> Snapshot:
@@ -150,7 +167,7 @@ class Reading:
                         price=facts.price,
                         price_updated_at=facts.price_updated_at,
                     )
-                    for facts, balance, target in zip(self.basket, vault.balances, vault.targets, strict=True)
+                    for facts, balance, target in self.tradable
                 ),
                 limits=Limits(
                     max_slippage=vault.limits.max_slippage,
@@ -278,7 +295,7 @@ def _vault_facts(address: str, vault: Sequence[Any]) -> VaultFacts:
         nonce,
         supply,
         epoch,
-        last_rebalance,
+        settled_at,
         paused,
         keeper,
         owner,
@@ -286,6 +303,7 @@ def _vault_facts(address: str, vault: Sequence[Any]) -> VaultFacts:
         executor,
         balances,
         targets,
+        quarantined,
         limits,
         loss,
         turnover,
@@ -295,7 +313,7 @@ def _vault_facts(address: str, vault: Sequence[Any]) -> VaultFacts:
         nonce=nonce,
         total_supply=supply,
         epoch=epoch,
-        last_rebalance=last_rebalance,
+        settled_at=settled_at,
         paused=paused,
         keeper=to_checksum_address(keeper),
         owner=to_checksum_address(owner),
@@ -303,6 +321,7 @@ def _vault_facts(address: str, vault: Sequence[Any]) -> VaultFacts:
         executor=to_checksum_address(executor),
         balances=balances,
         targets=targets,
+        quarantined=quarantined,
         limits=VaultLimits(*limits),
         loss_headroom=loss,
         turnover_headroom=turnover,

@@ -131,7 +131,7 @@ def _wiring(deployment: Deployment, reading: Reading) -> str:
 
 def _paused(reading: Reading) -> str:
     if reading.vault.paused:
-        raise Refused(f"rebalancing is paused; only the owner {reading.vault.owner} can resume it")
+        raise Refused(f"rebalancing is paused; the owner {reading.vault.owner} can resume it")
     return "no"
 
 

@@ -35,14 +35,21 @@ class Status:
 def status_of(reading: Reading) -> Status:
     """What `keeper status` shows. Answers whatever the oracle refuses."""
     vault = reading.vault
-    refusals = [facts.refusal(reading.block.timestamp) for facts in reading.basket]
+    refusals = [
+        "quarantined: out of NAV, not traded" if quarantined else facts.refusal(reading.block.timestamp)
+        for facts, quarantined in zip(reading.basket, vault.quarantined, strict=True)
+    ]
+    unpriced = any(r for r, quarantined in zip(refusals, vault.quarantined, strict=True) if not quarantined)
     basket = Basket(
         balances=vault.balances,
         decimals=tuple(facts.token.decimals for facts in reading.basket),
-        prices=tuple(facts.price for facts in reading.basket),
+        prices=tuple(
+            0 if quarantined else facts.price
+            for facts, quarantined in zip(reading.basket, vault.quarantined, strict=True)
+        ),
         weights=vault.targets,
     )
-    priced = not any(refusals) and basket.nav > 0
+    priced = not unpriced and basket.nav > 0
     return Status(
         assets=tuple(
             AssetStatus(
@@ -50,14 +57,14 @@ def status_of(reading: Reading) -> Status:
                 balance=balance,
                 target=target,
                 value=None if refusal else value,
-                weight=mul_div(value, WAD, basket.nav) if priced else None,
+                weight=mul_div(value, WAD, basket.nav) if priced and not refusal else None,
                 refusal=refusal,
             )
             for facts, balance, target, value, refusal in zip(
                 reading.basket, vault.balances, vault.targets, basket.values, refusals, strict=True
             )
         ),
-        nav=None if any(refusals) else basket.nav,
+        nav=None if unpriced else basket.nav,
         drift=basket.drift if priced else None,
         cooldown=max(0, vault.ready_at - reading.block.timestamp),
     )
@@ -82,7 +89,7 @@ def status_json(reading: Reading, status: Status) -> dict[str, object]:
         "dead_band": str(vault.limits.dead_band),
         "loss_headroom": str(vault.loss_headroom),
         "turnover_headroom": str(vault.turnover_headroom),
-        "last_rebalance": vault.last_rebalance,
+        "settled_at": vault.settled_at,
         "cooldown_seconds": status.cooldown,
         "assets": [
             {

@@ -80,17 +80,54 @@ class LimitsConfig(Strict):
         return (*(to_wad(fraction) for fraction in fractions), self.window, self.cooldown)
 
 
+class AuctionConfig(Strict):
+    """When and how anyone may rebalance in the keeper's place. Fractions, and seconds."""
+
+    open_band: Fraction = Decimal("0.1")
+    premium: Fraction = Decimal("0.01")
+    min_fill: Fraction = Decimal("0.1")
+    keeper_grace: int = 2 * 24 * 3600
+    length: int = 3600
+
+    def encoded(self) -> tuple[int, ...]:
+        """In the order of the contract's `AuctionTerms`."""
+        fractions = (self.open_band, self.premium, self.min_fill)
+        return (*(to_wad(fraction) for fraction in fractions), self.keeper_grace, self.length)
+
+
+class FeesConfig(Strict):
+    """What holders pay: a fraction of the supply per year, and of what is minted or redeemed."""
+
+    streaming: Fraction = Decimal(0)
+    mint: Fraction = Decimal(0)
+    redeem: Fraction = Decimal(0)
+
+    def encoded(self) -> tuple[int, ...]:
+        """In the order of the contract's `Fees`."""
+        return to_wad(self.streaming), to_wad(self.mint), to_wad(self.redeem)
+
+
 class DeployConfig(Strict):
-    """Everything a vault is deployed with. `shares` are whole shares; `feeds` price tokens outside the basket."""
+    """Everything a vault is deployed with.
+
+    `shares` are whole shares; `feeds` price tokens outside the basket; `timelock` is in seconds. Curator, guardian and
+    fee recipient are the owner where they are not named.
+    """
 
     name: str
     symbol: str
     owner: Address
+    curator: Address | None = None
+    guardian: Address | None = None
     keeper: Address
+    fee_recipient: Address | None = None
     receiver: Address
     shares: Fraction
     native_token: Address
+    timelock: int = 3 * 24 * 3600
     limits: LimitsConfig = LimitsConfig()
+    auction: AuctionConfig = AuctionConfig()
+    fees: FeesConfig = FeesConfig()
     assets: tuple[AssetConfig, ...] = Field(min_length=1, max_length=32)
     feeds: tuple[FeedConfig, ...] = ()
 
@@ -140,6 +177,8 @@ def deploy(endpoint: Endpoint, config: DeployConfig, deployer: str, send: Send, 
     oracle = _created(send(None, constructor_call("PriceOracle", feeds)))
     progress("deploying the swap executor")
     executor = _created(send(None, constructor_call("SwapExecutor")))
+    progress("deploying the code that changes settings")
+    admin = _created(send(None, constructor_call("VaultAdmin")))
 
     # One approval for each seeded asset comes before the vault itself.
     seeded = [(asset.token, amount) for asset, amount in zip(config.assets, amounts, strict=True) if amount]
@@ -157,10 +196,17 @@ def deploy(endpoint: Endpoint, config: DeployConfig, deployer: str, send: Send, 
                 config.name,
                 config.symbol,
                 config.owner,
+                config.curator or config.owner,
+                config.guardian or config.owner,
                 config.keeper,
                 oracle,
                 executor,
+                admin,
+                config.fee_recipient or config.owner,
+                config.timelock,
                 config.limits.encoded(),
+                config.auction.encoded(),
+                config.fees.encoded(),
                 [asset.token for asset in config.assets],
                 [to_wad(asset.weight) for asset in config.assets],
                 amounts,
@@ -177,6 +223,7 @@ def deploy(endpoint: Endpoint, config: DeployConfig, deployer: str, send: Send, 
         endpoint,
         block_number=int(receipt["blockNumber"], 16),
         vault=vault,
+        admin=admin,
         oracle=oracle,
         executor=executor,
         native_token=config.native_token,
@@ -188,32 +235,43 @@ def deploy(endpoint: Endpoint, config: DeployConfig, deployer: str, send: Send, 
 def verify(endpoint: Endpoint, config: DeployConfig, deployment: Deployment, amounts: list[int]) -> None:
     """Raises `InputError` unless the chain says what the configuration says."""
     block = hex(deployment.deployment_block.number)
-    tokens = [asset.token for asset in config.assets]
+    weights = [to_wad(asset.weight) for asset in config.assets]
     expected: dict[tuple[str, str], Any] = {
         ("IndexVault", "name"): config.name,
         ("IndexVault", "symbol"): config.symbol,
-        ("IndexVault", "owner"): config.owner,
-        ("IndexVault", "keeper"): config.keeper,
-        ("IndexVault", "oracle"): deployment.oracle,
-        ("IndexVault", "executor"): deployment.executor,
-        ("IndexVault", "limits"): config.limits.encoded(),
-        ("IndexVault", "assets"): tokens,
-        ("IndexVault", "targets"): [to_wad(asset.weight) for asset in config.assets],
+        ("IndexVault", "admin"): deployment.admin,
+        ("IndexVault", "assets"): [asset.token for asset in config.assets],
+        ("IndexVault", "targets"): weights,
         ("IndexVault", "balances"): amounts,
         ("IndexVault", "totalSupply"): to_wad(config.shares),
+        ("VaultAdmin", "owner"): config.owner,
+        ("VaultAdmin", "curator"): config.curator or config.owner,
+        ("VaultAdmin", "guardian"): config.guardian or config.owner,
+        ("VaultAdmin", "feeRecipient"): config.fee_recipient or config.owner,
+        ("VaultAdmin", "timelock"): config.timelock,
         ("PriceOracle", "feeds"): [feed.encoded() for feed in config.priced],
     }
     for (contract, function), wanted in expected.items():
-        address = deployment.vault if contract == "IndexVault" else deployment.oracle
-        found = view(endpoint, contract, address, function, block=block)
-        if _comparable(found) != _comparable(wanted):
-            raise InputError(f"{contract}.{function}() at {address} says {found}, but {wanted} was to be deployed")
+        address = deployment.oracle if contract == "PriceOracle" else deployment.vault
+        _compare(
+            f"{contract}.{function}() at {address}", view(endpoint, contract, address, function, block=block), wanted
+        )
+    book = view(endpoint, "IndexVault", deployment.vault, "book", block=block)
+    settings = (
+        deployment.oracle,
+        deployment.executor,
+        config.keeper,
+        config.limits.encoded(),
+        config.auction.encoded(),
+        config.fees.encoded(),
+    )
+    _compare(f"IndexVault.book() at {deployment.vault}", book[: len(settings)], settings)
     # Answers only if every price is fresh, positive and inside its bounds.
     view(endpoint, "PriceOracle", deployment.oracle, "prices", [feed.token for feed in config.priced], block=block)
 
 
 def _check_roles(endpoint: Endpoint, config: DeployConfig) -> None:
-    for role in ("owner", "keeper", "receiver"):
+    for role in ("owner", "curator", "guardian", "keeper", "fee_recipient", "receiver"):
         holder = getattr(config, role)
         if holder in development_addresses() and not endpoint.is_development_node():
             raise InputError(f"the {role} {holder} is a development account: everybody has its key")
@@ -242,6 +300,11 @@ def _raw_amount(endpoint: Endpoint, asset: AssetConfig) -> int:
 
 def _created(receipt: Mapping[str, Any]) -> str:
     return to_checksum_address(receipt["contractAddress"])
+
+
+def _compare(what: str, found: Any, wanted: Any) -> None:
+    if _comparable(found) != _comparable(wanted):
+        raise InputError(f"{what} says {found}, but {wanted} was to be deployed")
 
 
 def _comparable(value: Any) -> Any:

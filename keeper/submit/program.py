@@ -62,12 +62,14 @@ class Step:
         )
 
 
-def build_order(snapshot: Snapshot, decision: Decision, *, epoch: int, deadline: int) -> Order:
+def build_order(snapshot: Snapshot, decision: Decision, *, basket: Sequence[str], epoch: int, deadline: int) -> Order:
     """The order that carries out `decision`. `deadline` is a timestamp in seconds.
+
+    `basket` lists the vault's tokens in index order; a snapshot leaves out those that may not be traded.
 
     Raises ValueError if the decision's swaps spend what they do not have: such a plan is a bug.
     """
-    index = {asset.token: place for place, asset in enumerate(snapshot.vault.assets)}
+    index = {token: place for place, token in enumerate(basket)}
     sells = {sell.token: sell.amount for sell in decision.sells}
     steps, recipients = plan_steps(decision.swaps, {pool.name: pool for pool in snapshot.pools}, sells)
     return Order(

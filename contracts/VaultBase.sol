@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.30;
+
+import {ERC20} from "solady/tokens/ERC20.sol";
+import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
+import {ReentrancyGuardTransient} from "solady/utils/ReentrancyGuardTransient.sol";
+import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
+
+import {AuctionTerms, Fees, IVaultEvents, Limits} from "./interfaces/IIndexVault.sol";
+import {IPriceOracle} from "./interfaces/IPriceOracle.sol";
+import {Book, BookLib} from "./libraries/Book.sol";
+import {Bucket} from "./libraries/Bucket.sol";
+import {Before, Guard} from "./libraries/Guard.sol";
+import {LimitsLib} from "./libraries/LimitsLib.sol";
+
+/// @title  VaultBase
+/// @notice What a vault is made of: storage, the share, and what its two halves have in common. `IndexVault` holds the
+///         money and trades it; `VaultAdmin` is the code, behind a fixed address, that changes settings.
+abstract contract VaultBase is IVaultEvents, ERC20, ReentrancyGuardTransient {
+    using BookLib for Book;
+    using FixedPointMathLib for uint256;
+    using SafeTransferLib for address;
+
+    /* ----------------------------------------------- CONSTANTS ----------------------------------------------- */
+
+    uint256 internal constant MAX_ASSETS = 32;
+
+    /// @dev Locked at birth, so that the supply never returns to zero and a share never becomes a rounding error.
+    uint256 internal constant DEAD_SHARES = 1e9;
+    uint256 internal constant MIN_SEED_SHARES = 1e15;
+    address internal constant DEAD = 0x000000000000000000000000000000000000dEaD;
+
+    /// @dev Fees and pro rata products then fit 256 bits, so that nothing in the exit can overflow.
+    uint256 internal constant MAX_SUPPLY = type(uint128).max;
+
+    /// @dev However long fees were not accrued, at most this part of the supply is minted at once.
+    uint256 internal constant MAX_ACCRUAL = 0.5e18;
+
+    /// @dev A glide moves at most the whole basket (2 WAD of change) in two weeks.
+    uint256 internal constant GLIDE_PER_WAD = 7 days;
+    uint256 internal constant MAX_GLIDE = 365 days;
+
+    uint256 internal constant MAX_ORACLE_GAP = 0.02e18;
+    uint256 internal constant MAX_PRUNED_VALUE = 0.0001e18;
+    uint256 internal constant PAUSE_TERM = 7 days;
+    uint256 internal constant SUBMISSION_TERM = 14 days;
+
+    uint256 internal constant WAD = 1e18;
+
+    /* ------------------------------------------------ STORAGE ------------------------------------------------ */
+
+    /// @dev What every rebalance writes, in one slot. Levels are WAD fractions of NAV as of `settledAt`.
+    struct Tally {
+        uint48 nonce;
+        uint40 settledAt;
+        uint40 calmAt;
+        uint64 lossLevel;
+        uint64 turnoverLevel;
+    }
+
+    Tally internal _tally;
+
+    /// @dev With the tally, all that a rebalance reads of the vault's own storage.
+    address internal _book;
+    uint32 internal _basketEpoch;
+    uint40 internal _pausedUntil;
+    /// @dev Whether any claim is reserved: saves a cold slot per asset while there is none.
+    bool internal _anyReserved;
+
+    address internal _feeRecipient;
+    uint40 internal _accruedAt;
+    uint32 internal _timelock;
+
+    uint48 internal _openNonce;
+    uint40 internal _auctionOpenedAt;
+    /// @dev Before this, the guardian cannot pause again.
+    uint40 internal _pauseReadyAt;
+
+    address internal _owner;
+    address internal _pendingOwner;
+    address internal _curator;
+    address internal _guardian;
+
+    mapping(bytes32 id => uint256) internal _executableAt;
+    mapping(address token => uint256) internal _reserved;
+    mapping(address token => mapping(address account => uint256)) internal _claimOf;
+
+    string internal _name;
+    string internal _symbol;
+
+    /* ------------------------------------------------ SETTERS ------------------------------------------------ */
+
+    /// @dev Appends what `tokens` lists beyond the present basket.
+    function _extend(Book memory b, address[] memory tokens) internal view {
+        uint256 count = tokens.length;
+        if (count == 0 || count > MAX_ASSETS) revert TooManyAssets(count, MAX_ASSETS);
+        uint256 old = b.tokens.length;
+        b.grow(tokens);
+        for (uint256 i = old; i < count; ++i) {
+            for (uint256 j; j < i; ++j) {
+                if (tokens[j] == tokens[i]) revert ForbiddenAsset(tokens[i]);
+            }
+            uint256 decimals_ = tokens[i] == address(this) ? type(uint8).max : ERC20(tokens[i]).decimals();
+            if (decimals_ > 18) revert ForbiddenAsset(tokens[i]);
+            b.units[i] = 10 ** decimals_;
+        }
+    }
+
+    function _setExecutor(Book memory b, address executor) internal {
+        _checkCode(executor);
+        b.executor = executor;
+        emit ExecutorSet(executor);
+    }
+
+    function _setKeeper(Book memory b, address keeper) internal {
+        b.keeper = keeper;
+        emit KeeperSet(keeper);
+    }
+
+    function _setLimits(Book memory b, Limits memory l, AuctionTerms memory a) internal {
+        LimitsLib.validate(l, a);
+        (b.limits, b.auction) = (l, a);
+        emit LimitsSet(l, a);
+    }
+
+    function _setFees(Book memory b, Fees memory fees, address recipient) internal {
+        LimitsLib.validate(fees);
+        if (recipient == address(0)) revert ZeroAddress();
+        b.fees = fees;
+        _feeRecipient = recipient;
+        emit FeesSet(fees, recipient);
+    }
+
+    function _setTimelock(uint32 delay) internal {
+        LimitsLib.within("timelock", delay, LimitsLib.MIN_TIMELOCK, LimitsLib.MAX_TIMELOCK);
+        _timelock = delay;
+        emit TimelockSet(delay);
+    }
+
+    function _setOwner(address to) internal {
+        _owner = to;
+        emit OwnerSet(to);
+    }
+
+    function _setCurator(address to) internal {
+        _curator = to;
+        emit CuratorSet(to);
+    }
+
+    function _setGuardian(address to) internal {
+        _guardian = to;
+        emit GuardianSet(to);
+    }
+
+    /* ------------------------------------------------ SHARED ------------------------------------------------ */
+
+    function _checkWeights(uint256[] memory weights_, uint256 count) internal pure {
+        if (weights_.length != count) revert LengthMismatch(weights_.length, count);
+        uint256 sum;
+        for (uint256 i; i < count; ++i) {
+            sum += weights_[i];
+        }
+        if (sum != WAD) revert WeightsDoNotSumToOne(sum);
+    }
+
+    function _checkCode(address account) internal view {
+        if (account.code.length == 0) revert NoCode(account);
+    }
+
+    /// @dev What of a balance belongs to the basket.
+    function _unreserved(address token, uint256 held) internal view returns (uint256) {
+        return _anyReserved ? held.zeroFloorSub(_reserved[token]) : held;
+    }
+
+    /// @dev What of a basket a rebalance may count on. A quarantined token is not asked: it may not move anyway, and
+    ///      asking could be what it answers with a revert.
+    function _tradable(Book memory b) internal view returns (uint256[] memory held) {
+        held = new uint256[](b.tokens.length);
+        for (uint256 i; i < held.length; ++i) {
+            if (b.quarantined[i]) continue;
+            (bool known, uint256 amount) = b.tokens[i].checkBalanceOf(address(this));
+            if (!known) revert BalanceUnknown(b.tokens[i]);
+            held[i] = _unreserved(b.tokens[i], amount);
+        }
+    }
+
+    /// @dev The basket at oracle prices. Reverts if the oracle refuses any of them.
+    function _valuated(Book memory b) internal view returns (Before memory before) {
+        before.balances = _tradable(b);
+        before.units = b.units;
+        before.weights = b.weightsNow();
+        before.prices = b.spread(IPriceOracle(b.oracle).prices(b.live()));
+        Guard.valuate(before);
+    }
+
+    /// @dev Lets both buckets of `tally` drain up to now.
+    function _drain(Tally memory tally, Limits memory l) internal view {
+        uint256 elapsed = block.timestamp - tally.settledAt;
+        tally.lossLevel = uint64(Bucket.drained(tally.lossLevel, l.lossBudget, elapsed, l.window));
+        tally.turnoverLevel = uint64(Bucket.drained(tally.turnoverLevel, l.turnoverBudget, elapsed, l.window));
+        tally.settledAt = uint40(block.timestamp);
+    }
+
+    /// @dev While nothing is due the clock is left alone, so that calling often cannot round the fee away.
+    function _accrue(Fees memory fees) internal {
+        uint256 shares = _pendingFee(fees);
+        if (shares == 0) return;
+        _accruedAt = uint40(block.timestamp);
+        _mint(_feeRecipient, shares);
+        emit FeesAccrued(_feeRecipient, shares);
+    }
+
+    /// @dev Shares that make `feeRecipient` own the streaming fee since the last accrual. Saturates, never reverts.
+    function _pendingFee(Fees memory fees) internal view returns (uint256) {
+        uint256 due = uint256(fees.streaming) * (block.timestamp - _accruedAt) / 365 days;
+        if (due == 0) return 0;
+        due = due.min(MAX_ACCRUAL);
+        uint256 supply = totalSupply();
+        return supply.fullMulDiv(due, WAD - due).min(MAX_SUPPLY - supply);
+    }
+
+    /* ------------------------------------------------- ERC-20 ------------------------------------------------- */
+
+    function name() public view override returns (string memory) {
+        return _name;
+    }
+
+    function symbol() public view override returns (string memory) {
+        return _symbol;
+    }
+
+    /// @dev The vault's shares move by their holder's allowance alone.
+    function _givePermit2InfiniteAllowance() internal pure override returns (bool) {
+        return false;
+    }
+
+    /// @dev One lock on every chain; without transient storage the vault does not deploy.
+    function _useTransientReentrancyGuardOnlyOnMainnet() internal pure override returns (bool) {
+        return false;
+    }
+}

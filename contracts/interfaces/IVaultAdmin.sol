@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+import {AuctionTerms, Fees, Limits} from "./IIndexVault.sol";
+
+/// @title  IVaultChanges
+/// @notice What the timelock can do. These are not functions of the vault: `submit` and `accept` take their calldata.
+interface IVaultChanges {
+    /// @notice Moves the targets linearly to `weights` over `duration`. `tokens` starts with the present basket in its
+    ///         order; what follows is added, with target zero now. A token with weight zero can be pruned afterwards.
+    function setTargets(address[] calldata tokens, uint256[] calldata weights, uint256 duration) external;
+
+    /// @notice Takes a token whose feed or transfers died out of NAV. It can be neither sold nor bought, and is still
+    ///         redeemed pro rata. The other targets are scaled up to fill its place.
+    function quarantine(address token) external;
+
+    /// @notice Where both oracles quote a token, they must agree within `MAX_ORACLE_GAP` when this is accepted.
+    function setOracle(address oracle) external;
+
+    function setExecutor(address executor) external;
+    function setKeeper(address keeper) external;
+    function setGuardian(address guardian) external;
+    function setFees(Fees calldata fees, address recipient) external;
+    function setLimits(Limits calldata limits, AuctionTerms calldata auction) external;
+    function setTimelock(uint32 delay) external;
+}
+
+/// @title  IVaultAdmin
+/// @notice The functions of a vault that change its settings.
+interface IVaultAdmin {
+    /// @notice Names curator and successor; lifts or confirms a pause.
+    function owner() external view returns (address);
+    function pendingOwner() external view returns (address);
+
+    /// @notice Submits changes, tightens limits, stops a glide, prunes.
+    function curator() external view returns (address);
+
+    /// @notice Pauses, revokes, drops a keeper.
+    function guardian() external view returns (address);
+
+    /// @notice Until when rebalancing is paused; nothing else can be.
+    function pausedUntil() external view returns (uint256);
+
+    function feeRecipient() external view returns (address);
+
+    /// @notice Seconds that every waiting change waits.
+    function timelock() external view returns (uint256);
+
+    /// @notice When a submitted change can be accepted; 0 if it is not submitted. `id` is the hash of its data.
+    function executableAt(bytes32 id) external view returns (uint256);
+
+    /// @notice Puts a change (calldata of a function of `IVaultChanges`) into the timelock. Curator or owner.
+    function submit(bytes calldata data) external;
+
+    /// @notice Carries out a change that has waited. Anyone, so that none can be held back for a better moment.
+    function accept(bytes calldata data) external;
+
+    /// @notice Throws out a submitted change. Curator, guardian or owner.
+    function revoke(bytes calldata data) external;
+
+    /// @notice Lowers caps at once; refuses anything looser. Curator or owner.
+    function tighten(Limits calldata limits) external;
+
+    /// @notice Freezes the targets where they are. Curator, guardian or owner.
+    function stopGlide() external;
+
+    /// @notice Removes an asset with target zero whose value is dust, or a quarantined one with no balance. Curator or
+    ///         owner.
+    function prune(address token) external;
+
+    /// @notice Leaves the vault without a keeper. Curator, guardian or owner.
+    function dropKeeper() external;
+
+    /// @notice Pauses rebalancing for a fixed term. Guardian.
+    function pause() external;
+
+    /// @notice Pauses rebalancing for good, or lifts any pause. Owner.
+    function setPaused(bool paused) external;
+
+    function setCurator(address curator) external;
+    function offerOwnership(address to) external;
+    function acceptOwnership() external;
+}
