@@ -47,9 +47,9 @@ class BasePool(Model):
     token1: Address
 
     @model_validator(mode="after")
-    def _tokens_are_ordered(self) -> Self:
-        if int(self.token0, 16) >= int(self.token1, 16):
-            raise ValueError(f"token0 must be the lower address: {self.token0} is not below {self.token1}")
+    def _tokens_differ(self) -> Self:
+        if int(self.token0, 16) == int(self.token1, 16):
+            raise ValueError(f"token0 and token1 are both {self.token0}")
         return self
 
     @property

@@ -137,6 +137,21 @@ def test_v3_swaps_equal_the_contract_to_the_wei_from_any_state(devnet: Devnet) -
     assert min(seen[kind] for kind in KINDS) >= 50, seen
 
 
+def test_v3_swaps_equal_the_contract_where_a_product_passes_256_bits(devnet: Devnet) -> None:
+    """There the contract rounds a price by another formula: much liquidity, a far price, ticks far apart."""
+    random = Random(20240610)  # noqa: S311 - cases, not secrets
+    spacing = 16_000
+    end = MAX_TICK // spacing * spacing
+    for _ in range(40):
+        position = Position(-end, end, random.randrange(2**115, 2**120))
+        pool = pool_of(2999, spacing, sqrt_price_at_tick(random.randrange(850_000, end)), [position])
+        amount = random.randrange(2**98, 2**104)
+        amount0, amount1, after = pool.swap_exact(True, amount, MIN_SQRT_PRICE + 1)
+        arguments = (FACTORIES["uniswap_v3"], 2999, spacing, pool.sqrt_price_x96, [position])
+        outcome = probe(devnet, "probePool", *arguments, [Swap(True, amount, MIN_SQRT_PRICE + 1)])[0]
+        assert outcome == (True, amount0, amount1, after.sqrt_price_x96, after.tick, after.liquidity)
+
+
 KINDS = (
     "exact in, token0",
     "exact in, token1",

@@ -159,6 +159,14 @@ def test_a_move_that_costs_more_than_it_brings_is_held_with_the_numbers():
     assert (decision.swaps, decision.sells, decision.buys) == ((), (), ())
 
 
+def test_a_match_that_does_not_pay_is_left_out_of_a_move_that_does():
+    basket = {USDC: (0.6, 0.4), WETH: (0.4, 0.5), UNI: (0.0, 0.1)}
+    ruinous = v2_pool(9, USDC, UNI, 1e3)
+    decision = decide(facts(basket, (*POOLS, ruinous), limits=None), policy())
+    assert {buy.token for buy in decision.buys} == {WETH.address}
+    assert decision.estimate.cost_usd < 1000
+
+
 def test_gas_alone_can_make_a_move_not_pay():
     assert decide(facts(nav=10_000), policy(gas_price_wei="0")).action == "rebalance"
     held = decide(facts(nav=10_000), policy(gas_price_wei=str(200 * 10**9)))

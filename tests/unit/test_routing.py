@@ -81,6 +81,13 @@ def test_each_swap_spends_the_whole_output_of_the_one_before():
     assert found.swaps[-1].amount_out == found.amount_out
 
 
+def test_no_path_comes_back_to_where_it_started():
+    # Round LINK, UNI, LINK there is a profit, but the second visit would need pools that the first has moved.
+    generous = v2_pool(7, LINK, UNI, 1e9, fee_pips=1)
+    generous = generous.model_copy(update={"reserve1": generous.reserve1 * 2})
+    assert pools_of(path(DEEP, generous, TO_UNI)) == [DEEP.name]
+
+
 def test_there_is_no_path_where_no_pool_joins_the_tokens():
     assert path(FROM_USDC) is None
     assert path() is None
