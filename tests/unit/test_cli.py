@@ -95,9 +95,10 @@ def config(tmp_path):
                 "deployment_block": {"number": 5, "hash": "0x" + "ab" * 32},
                 "vault": "0x" + "01" * 20,
                 "oracle": "0x" + "02" * 20,
+                "admin": "0x" + "05" * 20,
                 "executor": "0x" + "03" * 20,
                 "native_token": WETH,
-                "code_hashes": dict.fromkeys(("vault", "oracle", "executor"), "0x" + "cd" * 32),
+                "code_hashes": dict.fromkeys(("vault", "admin", "oracle", "executor"), "0x" + "cd" * 32),
             }
         )
     )

@@ -131,9 +131,10 @@ def test_a_deployment_file_reads_back_as_it_was_written(tmp_path):
             "deployment_block": {"number": 5, "hash": "0x" + "ab" * 32},
             "vault": "0x" + "01" * 20,
             "oracle": "0x" + "02" * 20,
+            "admin": "0x" + "05" * 20,
             "executor": "0x" + "03" * 20,
             "native_token": "0x" + "04" * 20,
-            "code_hashes": dict.fromkeys(("vault", "oracle", "executor"), "0x" + "cd" * 32),
+            "code_hashes": dict.fromkeys(("vault", "admin", "oracle", "executor"), "0x" + "cd" * 32),
         }
     )
     deployment.save(tmp_path / "new" / "vault.json")

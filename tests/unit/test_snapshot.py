@@ -121,7 +121,7 @@ MISTAKES = [
     (at("vault", "assets", 0, "price", value="0"), "vault.assets.0.price: the price is zero"),
     (at("vault", "assets", 0, "balance", value="1e18"), "must be a whole number as a decimal string"),
     (at("vault", "assets", 0, "balance", value=10**20), "write it as a decimal string"),
-    (at("vault", "assets", 0, "target_weight", value=str(WAD // 2 - 1)), f"must sum to {WAD}"),
+    (at("vault", "assets", 0, "target_weight", value=str(WAD // 2 - 2)), f"must sum to {WAD}"),
     (at("vault", "assets", 1, "token", value=USDC.address), "duplicate asset"),
     (at("vault", "assets", 1, "token", value=address(777)), "unknown token 0x" + f"{777:040x}"),
     (at("vault", "assets", value=[]), "vault.assets: "),
@@ -146,6 +146,12 @@ def test_a_mistake_in_the_file_gives_one_clear_line(change, message):
     assert message in str(refused.value)
     assert str(refused.value).startswith("snapshot: ")
     assert "\n" not in str(refused.value)
+
+
+def test_targets_that_glide_may_sum_to_a_wei_less_for_each_asset():
+    file = as_file(FACTS)
+    file["vault"]["assets"][0]["target_weight"] = str(WAD // 2 - 1)
+    assert load_snapshot(json.dumps(file)).vault.assets[0].target_weight == WAD // 2 - 1
 
 
 def test_a_pool_of_a_token_with_itself_is_refused():
