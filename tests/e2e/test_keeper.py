@@ -75,8 +75,19 @@ class Place(SimpleNamespace):
         return dict(zip(tokens, amounts, strict=True))
 
     def as_owner(self, function: str, *arguments: Any) -> None:
-        data = bindings.interface("IndexVault").encode(function, *arguments)
+        data = bindings.interface("VaultAdmin").encode(function, *arguments)
         transact(self.endpoint, self.deployment.vault, data, sender=OWNER.address)
+
+    def change(self, function: str, *arguments: Any) -> None:
+        """A change of settings, all the way through the timelock and the cooldown that it restarts."""
+        data = bindings.interface("IVaultChanges").encode(function, *arguments)
+        self.as_owner("submit", data)
+        self.devnet.mine(
+            seconds=bindings.view(self.endpoint, "VaultAdmin", self.deployment.vault, "timelock", block="latest")
+        )
+        self.as_owner("accept", data)
+        self.devnet.mine(seconds=self.keeper.read().vault.limits.cooldown)
+        self.devnet.refresh_feeds()
 
 
 @pytest.fixture
@@ -274,6 +285,7 @@ def test_check_finds_everything_in_order(place):
         "node",
         "chain",
         "vault code",
+        "admin code",
         "oracle code",
         "executor code",
         "snapshot",
@@ -431,7 +443,7 @@ def test_a_private_key_does_not_sign_on_the_devnet(place, monkeypatch):
     key = "0x" + "5e" * 32
     address = Account.from_key(key).address
     place.devnet.rpc("anvil_setBalance", address, hex(10**18))
-    place.as_owner("setKeeper", address)
+    place.change("setKeeper", address)
     monkeypatch.setenv("KEEPER_KEY", key)
     before = place.endpoint.header()
     for command in (["check"], ["run", "--once", "--live"]):
