@@ -33,9 +33,8 @@ def cli(provider: ProviderAPI, account: AccountAPI, config: Path, out: Path) -> 
     except (RpcError, ApeException) as error:
         _stop(" ".join(str(error).split()), 1)
     deployment.save(out)
-    click.echo(
-        f"vault     {deployment.vault}\nadmin     {deployment.admin}\noracle    {deployment.oracle}\nexecutor  {deployment.executor}"
-    )
+    for role in ("vault", "admin", "oracle", "executor"):
+        click.echo(f"{role:<10}{getattr(deployment, role)}")
     click.echo(f"wrote {out}")
 
 
