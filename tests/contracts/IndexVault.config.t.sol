@@ -5,11 +5,12 @@ import {ERC20} from "solady/tokens/ERC20.sol";
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
 import {IndexVault} from "../../contracts/IndexVault.sol";
-import {IIndexVault, Limits, VaultConfig} from "../../contracts/interfaces/IIndexVault.sol";
+import {AuctionTerms, Fees, IVaultEvents, Limits, VaultConfig} from "../../contracts/interfaces/IIndexVault.sol";
+import {Book} from "../../contracts/libraries/Book.sol";
 import {FeeToken, FreezableToken, TestToken} from "./utils/Tokens.sol";
 import {VaultTest} from "./utils/VaultTest.sol";
 
-/// @notice What a vault is born with, and what its owner may change.
+/// @notice What a vault is born with, and the hard bound of every parameter.
 contract IndexVaultConfigTest is VaultTest {
     VaultConfig internal c;
 
@@ -24,20 +25,42 @@ contract IndexVaultConfigTest is VaultTest {
         assertEq(vault.name(), "Ballast Five");
         assertEq(vault.symbol(), "BAL5");
         assertEq(vault.decimals(), 18);
-        assertEq(vault.owner(), owner);
-        assertEq(vault.keeper(), keeper);
-        assertEq(vault.oracle(), address(oracle));
-        assertEq(vault.executor(), address(market));
+        assertEq(vault.admin(), address(adminCode));
+        assertEq(admin.owner(), owner);
+        assertEq(admin.pendingOwner(), address(0));
+        assertEq(admin.curator(), curator);
+        assertEq(admin.guardian(), guardian);
+        assertEq(admin.feeRecipient(), feeRecipient);
+        assertEq(admin.timelock(), TIMELOCK);
+        assertEq(admin.pausedUntil(), 0);
         assertEq(vault.assets(), tokens);
         assertEq(vault.targets(), c.weights);
         assertEq(vault.balances(), c.amounts);
-        assertEq(keccak256(abi.encode(vault.limits())), keccak256(abi.encode(c.limits)));
         assertEq(vault.basketEpoch(), 0);
         assertEq(vault.nonce(), 0);
-        assertEq(vault.lastRebalance(), 0);
-        assertFalse(vault.paused());
+        assertEq(vault.openNonce(), 0);
+        assertEq(vault.settledAt(), 0);
+        assertEq(vault.calmAt(), block.timestamp);
+        assertEq(vault.auctionOpenedAt(), 0);
         assertEq(vault.totalSupply(), SHARES);
-        assertEq(vault.balanceOf(holder), SHARES - vault.DEAD_SHARES());
+        assertEq(vault.balanceOf(holder), SHARES - DEAD_SHARES);
+    }
+
+    function test_the_book_reads_back_as_it_was_made() external view {
+        Book memory b = vault.book();
+        assertEq(b.oracle, address(oracle));
+        assertEq(b.executor, address(market));
+        assertEq(b.keeper, keeper);
+        assertEq(abi.encode(b.limits), abi.encode(c.limits));
+        assertEq(abi.encode(b.auction), abi.encode(c.auction));
+        assertEq(abi.encode(b.fees), abi.encode(c.fees));
+        assertEq(b.glideStart, block.timestamp);
+        assertEq(b.glideEnd, block.timestamp);
+        assertEq(b.tokens, tokens);
+        assertEq(b.units, units);
+        assertEq(b.from, c.weights);
+        assertEq(b.to, c.weights);
+        assertEq(abi.encode(b.quarantined), abi.encode(new bool[](ASSETS)));
     }
 
     function test_views_price_the_basket() external view {
@@ -52,93 +75,126 @@ contract IndexVaultConfigTest is VaultTest {
     function test_the_birth_of_a_vault_is_told_by_events() external {
         _approveSeed(c);
         vm.expectEmit();
-        emit IIndexVault.Initialized(c.tokens, c.amounts, c.shares, c.receiver, c.limits);
+        emit IVaultEvents.OwnerSet(owner);
         vm.expectEmit();
-        emit IIndexVault.TargetsSet(c.weights);
+        emit IVaultEvents.CuratorSet(curator);
         vm.expectEmit();
-        emit IIndexVault.KeeperSet(c.keeper);
+        emit IVaultEvents.GuardianSet(guardian);
+        vm.expectEmit();
+        emit IVaultEvents.KeeperSet(keeper);
+        vm.expectEmit();
+        emit IVaultEvents.ExecutorSet(address(market));
+        vm.expectEmit();
+        emit IVaultEvents.OracleSet(address(oracle));
+        vm.expectEmit();
+        emit IVaultEvents.LimitsSet(c.limits, c.auction);
+        vm.expectEmit();
+        emit IVaultEvents.FeesSet(c.fees, feeRecipient);
+        vm.expectEmit();
+        emit IVaultEvents.TimelockSet(TIMELOCK);
+        vm.expectEmit();
+        emit IVaultEvents.TargetsSet(tokens, c.weights, c.weights, block.timestamp, block.timestamp, 0);
+        vm.expectEmit();
+        emit IVaultEvents.Initialized(owner, SHARES, holder, c.amounts);
         new IndexVault(c);
     }
 
     function test_a_vault_needs_an_owner() external {
         c.owner = address(0);
-        _stillborn(abi.encodeWithSelector(IIndexVault.ZeroAddress.selector));
+        _stillborn(abi.encodeWithSelector(IVaultEvents.ZeroAddress.selector));
     }
 
     function test_the_seed_shares_need_a_receiver() external {
         c.receiver = address(0);
-        _stillborn(abi.encodeWithSelector(IIndexVault.ZeroAddress.selector));
+        _stillborn(abi.encodeWithSelector(IVaultEvents.ZeroAddress.selector));
     }
 
     function test_an_oracle_without_code_is_refused() external {
         c.oracle = stranger;
-        _stillborn(abi.encodeWithSelector(IIndexVault.NoCode.selector, stranger));
+        _stillborn(abi.encodeWithSelector(IVaultEvents.NoCode.selector, stranger));
     }
 
     function test_an_executor_without_code_is_refused() external {
         c.executor = stranger;
-        _stillborn(abi.encodeWithSelector(IIndexVault.NoCode.selector, stranger));
+        _stillborn(abi.encodeWithSelector(IVaultEvents.NoCode.selector, stranger));
+    }
+
+    function test_an_admin_without_code_is_refused() external {
+        c.admin = stranger;
+        _stillborn(abi.encodeWithSelector(IVaultEvents.NoCode.selector, stranger));
+    }
+
+    function test_the_fees_need_a_recipient() external {
+        c.feeRecipient = address(0);
+        _stillborn(abi.encodeWithSelector(IVaultEvents.ZeroAddress.selector));
     }
 
     function test_an_empty_basket_is_refused() external {
         _resize(0);
-        _stillborn(abi.encodeWithSelector(IIndexVault.TooManyAssets.selector, 0, 32));
+        _stillborn(abi.encodeWithSelector(IVaultEvents.TooManyAssets.selector, 0, 32));
     }
 
     function test_a_basket_holds_at_most_thirty_two_assets() external {
         _resize(33);
-        _stillborn(abi.encodeWithSelector(IIndexVault.TooManyAssets.selector, 33, 32));
+        _stillborn(abi.encodeWithSelector(IVaultEvents.TooManyAssets.selector, 33, 32));
         _resize(32);
         assertEq(_deploy(c).assets().length, 32);
     }
 
     function test_every_asset_needs_an_amount() external {
         c.amounts.pop();
-        _stillborn(abi.encodeWithSelector(IIndexVault.LengthMismatch.selector, 4, 5));
+        _stillborn(abi.encodeWithSelector(IVaultEvents.LengthMismatch.selector, 4, 5));
         c.amounts.push(1);
         c.amounts.push(1);
-        _stillborn(abi.encodeWithSelector(IIndexVault.LengthMismatch.selector, 6, 5));
+        _stillborn(abi.encodeWithSelector(IVaultEvents.LengthMismatch.selector, 6, 5));
     }
 
     function test_every_asset_needs_a_weight() external {
         c.weights.pop();
-        _stillborn(abi.encodeWithSelector(IIndexVault.LengthMismatch.selector, 4, 5));
+        _stillborn(abi.encodeWithSelector(IVaultEvents.LengthMismatch.selector, 4, 5));
     }
 
     function test_weights_sum_to_one() external {
         c.weights[0] += 1;
-        _stillborn(abi.encodeWithSelector(IIndexVault.WeightsDoNotSumToOne.selector, WAD + 1));
+        _stillborn(abi.encodeWithSelector(IVaultEvents.WeightsDoNotSumToOne.selector, WAD + 1));
         c.weights[0] -= 2;
-        _stillborn(abi.encodeWithSelector(IIndexVault.WeightsDoNotSumToOne.selector, WAD - 1));
+        _stillborn(abi.encodeWithSelector(IVaultEvents.WeightsDoNotSumToOne.selector, WAD - 1));
     }
 
     function test_the_seed_shares_have_a_minimum() external {
         c.shares = 1e15 - 1;
-        _stillborn(abi.encodeWithSelector(IIndexVault.SeedTooSmall.selector, 1e15 - 1, 1e15));
+        _stillborn(abi.encodeWithSelector(IVaultEvents.SeedTooSmall.selector, 1e15 - 1, 1e15));
         c.shares = 1e15;
         assertEq(_deploy(c).totalSupply(), 1e15);
     }
 
+    function test_the_seed_shares_have_a_maximum() external {
+        c.shares = uint256(type(uint128).max) + 1;
+        _stillborn(abi.encodeWithSelector(IVaultEvents.SupplyTooLarge.selector, c.shares, uint256(type(uint128).max)));
+        c.shares = type(uint128).max;
+        assertEq(_deploy(c).totalSupply(), type(uint128).max);
+    }
+
     function test_a_vault_without_any_seed_is_refused() external {
         c.amounts = new uint256[](ASSETS);
-        _stillborn(abi.encodeWithSelector(IIndexVault.SeedTooSmall.selector, 0, 1));
+        _stillborn(abi.encodeWithSelector(IVaultEvents.SeedTooSmall.selector, 0, 1));
         c.amounts[WBTC] = 1;
         _deploy(c);
     }
 
     function test_an_asset_stands_in_the_basket_once() external {
         c.tokens[LINK] = c.tokens[USDC];
-        _stillborn(abi.encodeWithSelector(IIndexVault.ForbiddenAsset.selector, tokens[USDC]));
+        _stillborn(abi.encodeWithSelector(IVaultEvents.ForbiddenAsset.selector, tokens[USDC]));
     }
 
     function test_a_token_of_more_than_eighteen_decimals_is_refused() external {
         c.tokens[LINK] = address(new TestToken("FINE", 19));
-        _stillborn(abi.encodeWithSelector(IIndexVault.ForbiddenAsset.selector, c.tokens[LINK]));
+        _stillborn(abi.encodeWithSelector(IVaultEvents.ForbiddenAsset.selector, c.tokens[LINK]));
     }
 
     function test_a_vault_cannot_hold_its_own_shares_as_an_asset() external {
         c.tokens[0] = vm.computeCreateAddress(address(this), vm.getNonce(address(this)));
-        vm.expectRevert(bytes(""));
+        vm.expectRevert(abi.encodeWithSelector(IVaultEvents.ForbiddenAsset.selector, c.tokens[0]));
         new IndexVault(c);
     }
 
@@ -148,7 +204,7 @@ contract IndexVaultConfigTest is VaultTest {
         c.tokens[DAI] = address(token);
         _stillborn(
             abi.encodeWithSelector(
-                IIndexVault.ShortTransfer.selector, address(token), c.amounts[DAI] * 99 / 100, c.amounts[DAI]
+                IVaultEvents.ShortTransfer.selector, address(token), c.amounts[DAI] * 99 / 100, c.amounts[DAI]
             )
         );
     }
@@ -162,7 +218,7 @@ contract IndexVaultConfigTest is VaultTest {
 
     function test_a_vault_may_be_born_without_a_keeper() external {
         c.keeper = address(0);
-        assertEq(_deploy(c).keeper(), address(0));
+        assertEq(_deploy(c).book().keeper, address(0));
     }
 
     function test_dead_shares_are_locked() external {
@@ -192,6 +248,8 @@ contract IndexVaultConfigTest is VaultTest {
     }
 
     function test_the_dead_band_has_bounds() external {
+        // The open band may not lie below it.
+        c.auction.openBand = 1e18;
         _tryLimit("deadBand", 4, 0, 0.5e18);
     }
 
@@ -211,67 +269,51 @@ contract IndexVaultConfigTest is VaultTest {
         _tryLimit("cooldown", 8, 12, 30 days);
     }
 
-    /* -------------------------------------------------- OWNER -------------------------------------------------- */
-
-    function test_nobody_but_the_owner_sets_targets() external {
-        _onlyOwner(abi.encodeCall(IIndexVault.setTargets, (vault.targets())));
+    function test_the_open_band_lies_between_the_dead_band_and_all_of_nav() external {
+        c.limits.deadBand = 0.01e18;
+        _tryLimit("openBand", 9, 0.01e18, 1e18);
     }
 
-    function test_nobody_but_the_owner_names_the_keeper() external {
-        _onlyOwner(abi.encodeCall(IIndexVault.setKeeper, (stranger)));
+    function test_the_premium_has_bounds() external {
+        _tryLimit("premium", 10, 0, 0.05e18);
     }
 
-    function test_nobody_but_the_owner_pauses() external {
-        _onlyOwner(abi.encodeCall(IIndexVault.setPaused, (true)));
+    function test_the_least_fill_has_bounds() external {
+        _tryLimit("minFill", 11, 0.01e18, 1e18);
     }
 
-    function test_the_owner_sets_targets() external {
-        uint256[] memory weights = vault.targets();
-        (weights[USDC], weights[LINK]) = (0.4e18, 0);
-        vm.expectEmit(address(vault));
-        emit IIndexVault.TargetsSet(weights);
-        vm.prank(owner);
-        vault.setTargets(weights);
-
-        assertEq(vault.targets(), weights);
-        assertEq(vault.nonce(), 1);
-        assertEq(vault.assets(), tokens);
-        assertEq(keccak256(abi.encode(vault.limits())), keccak256(abi.encode(c.limits)));
+    function test_the_keepers_grace_has_bounds() external {
+        _tryLimit("keeperGrace", 12, 1 hours, 90 days);
     }
 
-    function test_new_targets_sum_to_one() external {
-        uint256[] memory weights = vault.targets();
-        weights[0] += 1;
-        vm.prank(owner);
-        vm.expectRevert(abi.encodeWithSelector(IIndexVault.WeightsDoNotSumToOne.selector, WAD + 1));
-        vault.setTargets(weights);
+    function test_the_auctions_length_has_bounds() external {
+        _tryLimit("auctionLength", 13, 10 minutes, 7 days);
     }
 
-    function test_new_targets_name_every_asset() external {
-        uint256[] memory weights = new uint256[](1);
-        weights[0] = WAD;
-        vm.prank(owner);
-        vm.expectRevert(abi.encodeWithSelector(IIndexVault.LengthMismatch.selector, 1, 5));
-        vault.setTargets(weights);
+    function test_the_streaming_fee_has_bounds() external {
+        _tryLimit("streamingFee", 14, 0, 0.1e18);
     }
 
-    function test_the_owner_names_the_keeper() external {
-        vm.expectEmit(address(vault));
-        emit IIndexVault.KeeperSet(stranger);
-        vm.prank(owner);
-        vault.setKeeper(stranger);
-
-        assertEq(vault.keeper(), stranger);
-        assertEq(vault.nonce(), 1);
+    function test_the_mint_fee_has_bounds() external {
+        _tryLimit("mintFee", 15, 0, 0.05e18);
     }
 
-    function test_the_owner_pauses_and_resumes() external {
+    function test_the_redeem_fee_has_bounds() external {
+        _tryLimit("redeemFee", 16, 0, 0.02e18);
+    }
+
+    function test_the_timelock_has_bounds() external {
+        uint32[2] memory inside = [uint32(3 days), 60 days];
+        uint32[2] memory outside = [uint32(3 days) - 1, 60 days + 1];
         for (uint256 i; i < 2; ++i) {
-            vm.expectEmit(address(vault));
-            emit IIndexVault.PausedSet(i == 0);
-            vm.prank(owner);
-            vault.setPaused(i == 0);
-            assertEq(vault.paused(), i == 0);
+            c.timelock = inside[i];
+            _deploy(c);
+            c.timelock = outside[i];
+            _stillborn(
+                abi.encodeWithSelector(
+                    IVaultEvents.LimitOutOfBounds.selector, bytes32("timelock"), outside[i], 3 days, 60 days
+                )
+            );
         }
     }
 
@@ -300,36 +342,24 @@ contract IndexVaultConfigTest is VaultTest {
         }
     }
 
-    function _onlyOwner(bytes memory data) internal {
-        address[3] memory others = [keeper, stranger, address(market)];
-        for (uint256 i; i < others.length; ++i) {
-            vm.prank(others[i]);
-            (bool ok, bytes memory reason) = address(vault).call(data);
-            assertFalse(ok);
-            assertEq(reason, abi.encodeWithSelector(IIndexVault.NotOwner.selector, others[i], owner));
-        }
-        vm.prank(owner);
-        (bool owned,) = address(vault).call(data);
-        assertTrue(owned);
-    }
-
-    /// @dev The limit in the `place`th word of `Limits` at both of its ends, and one step beyond each.
+    /// @dev The word at `place` of limits, auction terms and fees, in this order, at both of its ends, and one step
+    ///      beyond each.
     function _tryLimit(bytes32 name, uint256 place, uint256 min, uint256 max) internal {
-        c.limits = _with(place, min);
+        _set(place, min);
         _deploy(c);
-        c.limits = _with(place, max);
+        _set(place, max);
         _deploy(c);
 
-        c.limits = _with(place, max + 1);
-        _stillborn(abi.encodeWithSelector(IIndexVault.LimitOutOfBounds.selector, name, max + 1, min, max));
+        _set(place, max + 1);
+        _stillborn(abi.encodeWithSelector(IVaultEvents.LimitOutOfBounds.selector, name, max + 1, min, max));
         if (min == 0) return;
-        c.limits = _with(place, min - 1);
-        _stillborn(abi.encodeWithSelector(IIndexVault.LimitOutOfBounds.selector, name, min - 1, min, max));
+        _set(place, min - 1);
+        _stillborn(abi.encodeWithSelector(IVaultEvents.LimitOutOfBounds.selector, name, min - 1, min, max));
     }
 
-    function _with(uint256 place, uint256 value) internal pure returns (Limits memory) {
-        uint256[9] memory words = abi.decode(abi.encode(_looseLimits()), (uint256[9]));
+    function _set(uint256 place, uint256 value) internal {
+        uint256[17] memory words = abi.decode(abi.encode(c.limits, c.auction, c.fees), (uint256[17]));
         words[place] = value;
-        return abi.decode(abi.encode(words), (Limits));
+        (c.limits, c.auction, c.fees) = abi.decode(abi.encode(words), (Limits, AuctionTerms, Fees));
     }
 }

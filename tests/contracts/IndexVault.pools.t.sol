@@ -2,7 +2,7 @@
 pragma solidity 0.8.30;
 
 import {SwapExecutor} from "../../contracts/SwapExecutor.sol";
-import {IIndexVault, VaultConfig} from "../../contracts/interfaces/IIndexVault.sol";
+import {VaultConfig} from "../../contracts/interfaces/IIndexVault.sol";
 import {Guard} from "../../contracts/libraries/Guard.sol";
 import {Order, OrderLib, Sell} from "../../contracts/libraries/OrderLib.sol";
 import {Program, Step} from "./utils/Program.sol";
@@ -23,7 +23,7 @@ contract IndexVaultPoolsTest is VaultTest, UniswapTest {
         executor = new SwapExecutor();
         VaultConfig memory c = _offTarget(DAI, LINK);
         c.executor = address(executor);
-        vault = _deploy(c);
+        _deploy(c);
 
         pairDaiLink = _pair(tokens[DAI], _raw(DAI, 50e24), tokens[LINK], _raw(LINK, 50e24));
         poolDaiWeth = _pool(tokens[DAI], _raw(DAI, 50e24), tokens[WETH], _raw(WETH, 50e24), 500);

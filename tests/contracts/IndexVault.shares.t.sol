@@ -4,7 +4,7 @@ pragma solidity 0.8.30;
 import {ERC20} from "solady/tokens/ERC20.sol";
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
-import {IIndexVault} from "../../contracts/interfaces/IIndexVault.sol";
+import {IVaultEvents} from "../../contracts/interfaces/IIndexVault.sol";
 import {FeeToken, FreezableToken, NoReturnToken, TestToken} from "./utils/Tokens.sol";
 import {VaultTest} from "./utils/VaultTest.sol";
 
@@ -143,10 +143,10 @@ contract IndexVaultSharesTest is VaultTest {
     function test_the_last_holder_leaves_and_the_vault_goes_on() external {
         uint256[] memory seed = vault.balances();
         _redeem(holder, vault.balanceOf(holder));
-        assertEq(vault.totalSupply(), vault.DEAD_SHARES());
+        assertEq(vault.totalSupply(), DEAD_SHARES);
         uint256[] memory left = vault.balances();
         for (uint256 i; i < ASSETS; ++i) {
-            assertEq(left[i], (seed[i] * vault.DEAD_SHARES() + SHARES - 1) / SHARES);
+            assertEq(left[i], (seed[i] * DEAD_SHARES + SHARES - 1) / SHARES);
         }
 
         uint256[] memory paid = _mint(stranger, SHARES);
@@ -181,15 +181,15 @@ contract IndexVaultSharesTest is VaultTest {
 
     function test_a_pause_stops_neither_mint_nor_redeem() external {
         vm.prank(owner);
-        vault.setPaused(true);
+        admin.setPaused(true);
 
         _redeem(holder, 1e18);
         _mint(stranger, 1e18);
     }
 
     function test_a_vault_without_a_keeper_still_redeems() external {
-        vm.prank(owner);
-        vault.setKeeper(address(0));
+        vm.prank(guardian);
+        admin.dropKeeper();
         _redeem(holder, 1e18);
     }
 
@@ -201,7 +201,7 @@ contract IndexVaultSharesTest is VaultTest {
         for (uint256 i; i < ASSETS; ++i) {
             maxIn[i] -= 1;
             vm.prank(stranger);
-            vm.expectRevert(abi.encodeWithSelector(IIndexVault.AboveMaxIn.selector, tokens[i], maxIn[i] + 1, maxIn[i]));
+            vm.expectRevert(abi.encodeWithSelector(IVaultEvents.AboveMaxIn.selector, tokens[i], maxIn[i] + 1, maxIn[i]));
             vault.mint(1e18 + 1, stranger, maxIn, 0);
             maxIn[i] += 1;
         }
@@ -215,7 +215,7 @@ contract IndexVaultSharesTest is VaultTest {
             minOut[i] += 1;
             vm.prank(holder);
             vm.expectRevert(
-                abi.encodeWithSelector(IIndexVault.BelowMinOut.selector, tokens[i], minOut[i] - 1, minOut[i])
+                abi.encodeWithSelector(IVaultEvents.BelowMinOut.selector, tokens[i], minOut[i] - 1, minOut[i])
             );
             vault.redeem(1e18, holder, holder, minOut, 0);
             minOut[i] -= 1;
@@ -228,21 +228,21 @@ contract IndexVaultSharesTest is VaultTest {
         uint256[] memory maxIn = vault.previewMint(1e18);
         _fund(stranger, maxIn);
         vm.prank(stranger);
-        vm.expectRevert(abi.encodeWithSelector(IIndexVault.WrongEpoch.selector, 1, 0));
+        vm.expectRevert(abi.encodeWithSelector(IVaultEvents.WrongEpoch.selector, 1, 0));
         vault.mint(1e18, stranger, maxIn, 1);
     }
 
     function test_a_redemption_for_another_basket_is_refused() external {
         vm.prank(holder);
-        vm.expectRevert(abi.encodeWithSelector(IIndexVault.WrongEpoch.selector, 1, 0));
+        vm.expectRevert(abi.encodeWithSelector(IVaultEvents.WrongEpoch.selector, 1, 0));
         vault.redeem(1e18, holder, holder, new uint256[](ASSETS), 1);
     }
 
     function test_no_shares_are_neither_minted_nor_redeemed() external {
         uint256[] memory bounds = new uint256[](ASSETS);
-        vm.expectRevert(IIndexVault.ZeroShares.selector);
+        vm.expectRevert(IVaultEvents.ZeroShares.selector);
         vault.mint(0, stranger, bounds, 0);
-        vm.expectRevert(IIndexVault.ZeroShares.selector);
+        vm.expectRevert(IVaultEvents.ZeroShares.selector);
         vault.redeem(0, stranger, address(this), bounds, 0);
     }
 
@@ -252,12 +252,12 @@ contract IndexVaultSharesTest is VaultTest {
         for (uint256 i; i < lengths.length; ++i) {
             uint256[] memory bounds = new uint256[](lengths[i]);
             vm.startPrank(holder);
-            vm.expectRevert(abi.encodeWithSelector(IIndexVault.LengthMismatch.selector, lengths[i], ASSETS));
+            vm.expectRevert(abi.encodeWithSelector(IVaultEvents.LengthMismatch.selector, lengths[i], ASSETS));
             vault.redeem(1e18, holder, holder, bounds, 0);
             for (uint256 j; j < bounds.length; ++j) {
                 bounds[j] = type(uint256).max;
             }
-            vm.expectRevert(abi.encodeWithSelector(IIndexVault.LengthMismatch.selector, lengths[i], ASSETS));
+            vm.expectRevert(abi.encodeWithSelector(IVaultEvents.LengthMismatch.selector, lengths[i], ASSETS));
             vault.mint(1e18, holder, bounds, 0);
             vm.stopPrank();
         }
@@ -296,13 +296,13 @@ contract IndexVaultSharesTest is VaultTest {
         uint256[] memory amounts = vault.previewMint(1e18);
         _fund(stranger, amounts);
         vm.expectEmit(address(vault));
-        emit IIndexVault.Minted(stranger, holder, 1e18, amounts);
+        emit IVaultEvents.Minted(stranger, holder, 1e18, amounts);
         vm.prank(stranger);
         vault.mint(1e18, holder, amounts, 0);
 
         amounts = vault.previewRedeem(1e18);
         vm.expectEmit(address(vault));
-        emit IIndexVault.Redeemed(holder, stranger, holder, 1e18, amounts);
+        emit IVaultEvents.Redeemed(holder, stranger, holder, 1e18, amounts);
         vm.prank(holder);
         vault.redeem(1e18, stranger, holder, amounts, 0);
     }
@@ -325,7 +325,7 @@ contract IndexVaultSharesTest is VaultTest {
         vm.prank(stranger);
         vm.expectRevert(
             abi.encodeWithSelector(
-                IIndexVault.ShortTransfer.selector, address(token), maxIn[DAI] * 99 / 100, maxIn[DAI]
+                IVaultEvents.ShortTransfer.selector, address(token), maxIn[DAI] * 99 / 100, maxIn[DAI]
             )
         );
         vault.mint(1e18, stranger, maxIn, 0);

@@ -7,12 +7,26 @@ import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {Limits} from "../../contracts/interfaces/IIndexVault.sol";
 import {Bucket} from "../../contracts/libraries/Bucket.sol";
 import {Before, Guard, Outcome} from "../../contracts/libraries/Guard.sol";
-import {Buy, Order, OrderLib, Sell} from "../../contracts/libraries/OrderLib.sol";
+import {Buy, Order, OrderHeader, OrderLib, Sell} from "../../contracts/libraries/OrderLib.sol";
 
 /// @notice Libraries as calls, so that their reverts can be expected and their calldata is calldata.
 contract Libraries {
     function decode(bytes calldata data, uint256 count) external pure returns (Order memory order, bytes memory route) {
-        (order, route) = OrderLib.decode(data, count);
+        OrderHeader memory h;
+        (h, route) = OrderLib.open(data);
+        order = Order(h.nonce, h.deadline, h.epoch, new Sell[](h.sells), new Buy[](h.buys));
+        uint256 least;
+        for (uint256 i; i < h.sells; ++i) {
+            Sell memory s = order.sells[i];
+            (s.index, s.amount, s.to) = OrderLib.sellAt(data, i, least, count);
+            least = s.index + 1;
+        }
+        least = 0;
+        for (uint256 i; i < h.buys; ++i) {
+            Buy memory b = order.buys[i];
+            (b.index, b.minAmount) = OrderLib.buyAt(data, h.sells, i, least, count);
+            least = b.index + 1;
+        }
     }
 
     function encode(Order memory order, bytes memory route) external pure returns (bytes memory) {
@@ -25,7 +39,8 @@ contract Libraries {
         returns (uint256 lossLevel, uint256 turnoverLevel)
     {
         Guard.valuate(b);
-        return Guard.check(b, Guard.measure(b, balances), limits, 0, 0);
+        uint256 needed = Guard.progress(b, limits.minProgress, 0);
+        return Guard.check(b, Guard.measure(b, balances), limits, int256(uint256(limits.maxSlippage)), needed, 0, 0);
     }
 
     function checkDrift(Before memory b, uint256 deadBand) external pure {

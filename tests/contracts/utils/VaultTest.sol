@@ -7,8 +7,10 @@ import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
 import {IndexVault} from "../../../contracts/IndexVault.sol";
 import {PriceOracle} from "../../../contracts/PriceOracle.sol";
-import {Limits, VaultConfig} from "../../../contracts/interfaces/IIndexVault.sol";
+import {VaultAdmin} from "../../../contracts/VaultAdmin.sol";
+import {AuctionTerms, Limits, VaultConfig} from "../../../contracts/interfaces/IIndexVault.sol";
 import {FeedConfig} from "../../../contracts/interfaces/IPriceOracle.sol";
+import {IVaultAdmin} from "../../../contracts/interfaces/IVaultAdmin.sol";
 import {Buy, Order, OrderLib, Sell} from "../../../contracts/libraries/OrderLib.sol";
 import {Feed} from "./Feeds.sol";
 import {Call, ScriptedExecutor} from "./ScriptedExecutor.sol";
@@ -16,8 +18,8 @@ import {TestToken} from "./Tokens.sol";
 
 /// @notice A vault of five assets worth 200,000 USD each at their targets, in tokens of 6, 8 and 18 decimals and feeds
 ///         of 6 to 18, whose executor does whatever the route says.
-/// @dev    The limits are as loose as the code allows, and each test tightens only the one it is about, so that no
-///         other guard can do its work for it.
+/// @dev    Limits and auction terms are as loose as the code allows and there are no fees; each test tightens only the
+///         one it is about, so that no other guard can do its work for it.
 abstract contract VaultTest is Test {
     using FixedPointMathLib for uint256;
     using SafeTransferLib for address;
@@ -36,9 +38,15 @@ abstract contract VaultTest is Test {
     /// How far `_offTarget` moves each of its two assets: drift is then 20%.
     uint256 internal constant OFF = 100_000e18;
     uint256 internal constant SHARES = 10_000e18;
+    /// Locked at birth, part of `SHARES`.
+    uint256 internal constant DEAD_SHARES = 1e9;
     uint32 internal constant HEARTBEAT = 1 days;
+    uint32 internal constant TIMELOCK = 3 days;
 
     address internal owner = makeAddr("owner");
+    address internal curator = makeAddr("curator");
+    address internal guardian = makeAddr("guardian");
+    address internal feeRecipient = makeAddr("feeRecipient");
     address internal keeper = makeAddr("keeper");
     address internal holder = makeAddr("holder");
     address internal stranger = makeAddr("stranger");
@@ -51,18 +59,23 @@ abstract contract VaultTest is Test {
 
     PriceOracle internal oracle;
     ScriptedExecutor internal market;
+    /// The code that every vault of a test borrows.
+    VaultAdmin internal adminCode;
+    /// The vault that was deployed last, and the same address as the other half of its functions.
     IndexVault internal vault;
+    IVaultAdmin internal admin;
 
     function setUp() public virtual {
         vm.warp(1_750_000_000);
         market = new ScriptedExecutor();
+        adminCode = new VaultAdmin();
         _list("USDC", 6, 8, 1e18);
         _list("WBTC", 8, 8, 50_000e18);
         _list("WETH", 18, 18, 2_500e18);
         _list("DAI", 18, 6, 1e18);
         _list("LINK", 18, 12, 10e18);
         oracle = _oracle();
-        vault = _deploy(_offTarget(DAI, LINK));
+        _deploy(_offTarget(DAI, LINK));
     }
 
     /* ------------------------------------------------ DEPLOYING ------------------------------------------------ */
@@ -75,8 +88,8 @@ abstract contract VaultTest is Test {
     }
 
     function _oracle() internal returns (PriceOracle) {
-        FeedConfig[] memory configs = new FeedConfig[](ASSETS);
-        for (uint256 i; i < ASSETS; ++i) {
+        FeedConfig[] memory configs = new FeedConfig[](feeds.length);
+        for (uint256 i; i < configs.length; ++i) {
             configs[i] =
                 FeedConfig(tokens[i], address(feeds[i]), HEARTBEAT, uint128(prices[i] / 10), uint128(prices[i] * 10));
         }
@@ -97,15 +110,26 @@ abstract contract VaultTest is Test {
         });
     }
 
+    /// @dev An open band below the dead-band is refused: who raises the one raises the other.
+    function _looseAuction() internal pure returns (AuctionTerms memory) {
+        return AuctionTerms({openBand: 0, premium: 0, minFill: 0.01e18, keeperGrace: 1 hours, length: 1 hours});
+    }
+
     /// @notice A vault with equal targets, `over` above its own by `OFF` and `under` below it by as much.
     function _offTarget(uint256 over, uint256 under) internal view returns (VaultConfig memory c) {
         c.name = "Ballast Five";
         c.symbol = "BAL5";
         c.owner = owner;
+        c.curator = curator;
+        c.guardian = guardian;
         c.keeper = keeper;
         c.oracle = address(oracle);
         c.executor = address(market);
+        c.admin = address(adminCode);
+        c.feeRecipient = feeRecipient;
+        c.timelock = TIMELOCK;
         c.limits = _looseLimits();
+        c.auction = _looseAuction();
         c.tokens = tokens;
         c.weights = new uint256[](ASSETS);
         c.amounts = new uint256[](ASSETS);
@@ -120,16 +144,19 @@ abstract contract VaultTest is Test {
         c.receiver = holder;
     }
 
+    /// @notice Makes a new vault, which `vault` and `admin` mean from now on.
     function _deploy(VaultConfig memory c) internal returns (IndexVault) {
         _approveSeed(c);
-        return new IndexVault(c);
+        vault = new IndexVault(c);
+        admin = IVaultAdmin(address(vault));
+        return vault;
     }
 
     /// @dev Puts another token in the place of one of the basket, in a new vault.
     function _relist(uint256 index, address token) internal {
         tokens[index] = token;
         oracle = _oracle();
-        vault = _deploy(_offTarget(DAI, LINK));
+        _deploy(_offTarget(DAI, LINK));
     }
 
     /// @dev Gives the vault that is deployed next its seed.
@@ -139,6 +166,34 @@ abstract contract VaultTest is Test {
             TestToken(c.tokens[i]).mint(address(this), c.amounts[i]);
             c.tokens[i].safeApprove(next, c.amounts[i]);
         }
+    }
+
+    /* ------------------------------------------------- CHANGES ------------------------------------------------- */
+
+    /// @notice The curator submits a change, the timelock passes with fresh prices, and somebody accepts it.
+    /// @param  data Calldata of a function of `IVaultChanges`.
+    function _change(bytes memory data) internal {
+        _submit(data);
+        _wait(admin.timelock());
+        _accept(data);
+    }
+
+    /// @notice The same, with the revert that `accept` must end in.
+    function _changeRefused(bytes memory data, bytes memory reason) internal {
+        _submit(data);
+        _wait(admin.timelock());
+        vm.expectRevert(reason);
+        _accept(data);
+    }
+
+    function _submit(bytes memory data) internal {
+        vm.prank(curator);
+        admin.submit(data);
+    }
+
+    function _accept(bytes memory data) internal {
+        vm.prank(stranger);
+        admin.accept(data);
     }
 
     /* ------------------------------------------------- ORDERS ------------------------------------------------- */
@@ -182,6 +237,14 @@ abstract contract VaultTest is Test {
         (calls[0], calls[1]) = (a, b);
     }
 
+    /// @notice The same, to be carried out in an auction.
+    function _fill(uint256 from, uint256 sold, uint256 to, uint256 bought) internal view returns (bytes memory) {
+        Order memory order = _order();
+        order.nonce = vault.openNonce() + 1;
+        order.sells = _sells(from, sold, address(0));
+        return OrderLib.encode(order, abi.encode(_calls(_paid(to, bought))));
+    }
+
     function _rebalance(bytes memory order) internal {
         vm.prank(keeper);
         vault.rebalance(order);
@@ -217,7 +280,7 @@ abstract contract VaultTest is Test {
     /// @notice Lets time pass and every feed answer again.
     function _wait(uint256 time) internal {
         skip(time);
-        for (uint256 i; i < ASSETS; ++i) {
+        for (uint256 i; i < feeds.length; ++i) {
             feeds[i].set(feeds[i].answer());
         }
     }
