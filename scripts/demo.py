@@ -19,7 +19,7 @@ from rich.table import Table
 
 from keeper.chain.lens import Reading
 from keeper.config import Config
-from keeper.devnet import DEV_KEYS, TOKENS, Devnet
+from keeper.devnet import DEV_KEYS, Devnet
 from keeper.devnet.world import transact
 from keeper.domain.snapshot import Snapshot
 from keeper.loop import Keeper, Outcome, tick
@@ -65,9 +65,6 @@ def cli() -> None:
 def _deploy(devnet: Devnet) -> Keeper:
     config = DeployConfig.load(ROOT / "examples" / "deploy.yaml")
     deployer = DEV_KEYS[0].address
-    for asset in config.assets:
-        decimals = next(token.decimals for token in TOKENS.values() if token.address == asset.token)
-        devnet.deal(asset.token, deployer, int(asset.amount.scaleb(decimals)))
     deployment = deploy(
         devnet.endpoint, config, deployer, lambda to, data: transact(devnet.endpoint, to, data, sender=deployer), _say
     )

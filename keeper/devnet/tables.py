@@ -15,6 +15,8 @@ BLOCK_TIME: Final = 12
 BASE_FEE: Final = 1_000_000_000
 """Wei per gas with which a fresh world starts."""
 FEED_DECIMALS: Final = 8
+PURSE: Final = 1_000_000
+"""What the first development account holds of every token, USD: enough to seed a vault with."""
 
 WETH: Final = "0xC02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2"
 

@@ -20,6 +20,7 @@ from keeper.devnet.market import Side
 from keeper.devnet.tables import (
     BASE_FEE,
     DEPLOYMENTS,
+    DEV_KEYS,
     FACTORIES,
     FEED_BOUNDS,
     FEED_DECIMALS,
@@ -27,6 +28,7 @@ from keeper.devnet.tables import (
     LIQUIDITY,
     MARKETS,
     OPERATOR,
+    PURSE,
     STABLE,
     TICK_SPACINGS,
     TOKENS,
@@ -78,6 +80,11 @@ def build(endpoint: Endpoint, seed: int, progress: Progress) -> None:
     for number, spec in enumerate(MARKETS, start=1):
         progress(f"opening pool {number} of {len(MARKETS)}: {spec.base}/{spec.quote}")
         _open(endpoint, spec, seed)
+    for symbol, token in TOKENS.items():
+        amount = int((PURSE / token.price).scaleb(token.decimals))
+        transact(
+            endpoint, LIQUIDITY, interface("DevLiquidity").encode("give", token.address, DEV_KEYS[0].address, amount)
+        )
     # Building empties and fills blocks so unlike a market that the base fee would start anywhere.
     endpoint.request("anvil_setNextBlockBaseFeePerGas", hex(BASE_FEE))
     endpoint.request("evm_mine")

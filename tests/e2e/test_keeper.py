@@ -93,10 +93,7 @@ class Place(SimpleNamespace):
 @pytest.fixture
 def place(devnet, tmp_path, capsys, monkeypatch) -> Place:
     config = DeployConfig.load(ROOT / "examples" / "deploy.yaml")
-    decimals = {token.address: token.decimals for token in TOKENS.values()}
     devnet.refresh_feeds()
-    for asset in config.assets:
-        devnet.deal(asset.token, OWNER.address, int(asset.amount.scaleb(decimals[asset.token])))
     deployment = deploy(
         devnet.endpoint,
         config,
