@@ -80,11 +80,10 @@ def build(endpoint: Endpoint, seed: int, progress: Progress) -> None:
     for number, spec in enumerate(MARKETS, start=1):
         progress(f"opening pool {number} of {len(MARKETS)}: {spec.base}/{spec.quote}")
         _open(endpoint, spec, seed)
-    for symbol, token in TOKENS.items():
+    for token in TOKENS.values():
         amount = int((PURSE / token.price).scaleb(token.decimals))
-        transact(
-            endpoint, LIQUIDITY, interface("DevLiquidity").encode("give", token.address, DEV_KEYS[0].address, amount)
-        )
+        give = interface("DevLiquidity").encode("give", token.address, DEV_KEYS[0].address, amount)
+        transact(endpoint, LIQUIDITY, give)
     # Building empties and fills blocks so unlike a market that the base fee would start anywhere.
     endpoint.request("anvil_setNextBlockBaseFeePerGas", hex(BASE_FEE))
     endpoint.request("evm_mine")
