@@ -198,7 +198,8 @@ contract VaultAdmin is VaultBase, IVaultAdmin {
         // As long a rest after each pause as the pause itself, or the guardian could stop rebalancing for good.
         if (block.timestamp < _pauseReadyAt) revert PausedTooRecently(block.timestamp, _pauseReadyAt);
         _pauseReadyAt = uint40(block.timestamp + 2 * PAUSE_TERM);
-        _pauseUntil(block.timestamp + PAUSE_TERM);
+        // The owner's pause is not cut short by this one.
+        _pauseUntil((block.timestamp + PAUSE_TERM).max(_pausedUntil));
     }
 
     /// @inheritdoc IVaultAdmin
