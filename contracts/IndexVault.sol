@@ -153,21 +153,21 @@ contract IndexVault is VaultBase, IIndexVault {
 
     /// @inheritdoc IIndexVault
     function previewMint(uint256 shares) external view returns (uint256[] memory amounts) {
-        Fees memory fees = BookLib.load(_book).fees;
-        amounts = balances();
-        uint256 supply = totalSupply() + _pendingFee(fees);
+        Book memory b = BookLib.load(_book);
+        amounts = _whole(b);
+        uint256 supply = totalSupply() + _pendingFee(b.fees);
         for (uint256 i; i < amounts.length; ++i) {
-            amounts[i] = _mintAmount(amounts[i], shares, supply, fees);
+            amounts[i] = _mintAmount(amounts[i], shares, supply, b.fees);
         }
     }
 
     /// @inheritdoc IIndexVault
     function previewRedeem(uint256 shares) external view returns (uint256[] memory amounts) {
-        Fees memory fees = BookLib.load(_book).fees;
-        amounts = balances();
-        uint256 supply = totalSupply() + _pendingFee(fees);
+        Book memory b = BookLib.load(_book);
+        amounts = _whole(b);
+        uint256 supply = totalSupply() + _pendingFee(b.fees);
         for (uint256 i; i < amounts.length; ++i) {
-            amounts[i] = amounts[i].fullMulDiv(_redeemed(shares, fees), supply);
+            amounts[i] = amounts[i].fullMulDiv(_redeemed(shares, b.fees), supply);
         }
     }
 
@@ -183,7 +183,7 @@ contract IndexVault is VaultBase, IIndexVault {
         amounts = new uint256[](b.tokens.length);
         for (uint256 i; i < amounts.length; ++i) {
             address token = b.tokens[i];
-            uint256 before = token.balanceOf(address(this));
+            uint256 before = _held(token);
             uint256 amount = _mintAmount(_unreserved(token, before), shares, supply, b.fees);
             if (amount > maxIn[i]) revert AboveMaxIn(token, amount, maxIn[i]);
             amounts[i] = amount;
@@ -218,8 +218,7 @@ contract IndexVault is VaultBase, IIndexVault {
         if (amount == 0) revert NothingToClaim(token, msg.sender);
         if (to == address(this)) revert BadReceiver(to);
         uint256 total = _reserved[token];
-        (bool known, uint256 held) = token.checkBalanceOf(address(this));
-        if (!known) revert BalanceUnknown(token);
+        uint256 held = _held(token);
         paid = held < total ? amount.fullMulDiv(held, total) : amount;
         if (paid == 0) revert NothingToClaim(token, msg.sender);
         if (paid < minOut) revert BelowMinOut(token, paid, minOut);
@@ -275,6 +274,14 @@ contract IndexVault is VaultBase, IIndexVault {
         b = BookLib.load(_book);
         if (length != b.tokens.length) revert LengthMismatch(length, b.tokens.length);
         _accrue(b.fees);
+    }
+
+    /// @dev As `balances`, but reverts where one is unknown.
+    function _whole(Book memory b) internal view nonReadReentrant returns (uint256[] memory held) {
+        held = new uint256[](b.tokens.length);
+        for (uint256 i; i < held.length; ++i) {
+            held[i] = _unreserved(b.tokens[i], _held(b.tokens[i]));
+        }
     }
 
     function _mintAmount(uint256 held, uint256 shares, uint256 supply, Fees memory fees)

@@ -172,15 +172,20 @@ abstract contract VaultBase is IVaultEvents, ERC20, ReentrancyGuardTransient {
         return _anyReserved ? held.zeroFloorSub(_reserved[token]) : held;
     }
 
+    /// @dev A balance that somebody is to pay for: one that is not known is not taken for zero.
+    function _held(address token) internal view returns (uint256 amount) {
+        bool known;
+        (known, amount) = token.checkBalanceOf(address(this));
+        if (!known) revert BalanceUnknown(token);
+    }
+
     /// @dev What of a basket a rebalance may count on. A quarantined token is not asked: it may not move anyway, and
     ///      asking could be what it answers with a revert.
     function _tradable(Book memory b) internal view returns (uint256[] memory held) {
         held = new uint256[](b.tokens.length);
         for (uint256 i; i < held.length; ++i) {
             if (b.quarantined[i]) continue;
-            (bool known, uint256 amount) = b.tokens[i].checkBalanceOf(address(this));
-            if (!known) revert BalanceUnknown(b.tokens[i]);
-            held[i] = _unreserved(b.tokens[i], amount);
+            held[i] = _unreserved(b.tokens[i], _held(b.tokens[i]));
         }
     }
 

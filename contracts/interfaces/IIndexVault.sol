@@ -197,7 +197,8 @@ interface IIndexVault {
     /// @notice Target weights now, in index order, WAD, each rounded down.
     function targets() external view returns (uint256[] memory weights);
 
-    /// @notice What the basket holds, raw units, in index order; reserved claims are not part of it.
+    /// @notice What the basket holds, raw units, in index order; reserved claims are not part of it. Zero for a token that
+    ///         does not tell its balance.
     function balances() external view returns (uint256[] memory amounts);
 
     /// @notice Counts changes of the basket's order or membership.
@@ -217,7 +218,7 @@ interface IIndexVault {
 
     /* --------------------------------------------- MINT AND REDEEM --------------------------------------------- */
 
-    /// @notice Raw amounts that `mint(shares)` would take now, rounded up.
+    /// @notice Raw amounts that `mint(shares)` would take now, rounded up. Reverts if a balance is unknown, as `mint` does.
     function previewMint(uint256 shares) external view returns (uint256[] memory amounts);
 
     /// @notice Raw amounts that `redeem(shares)` would pay now, rounded down. Reverts if a balance is unknown.
