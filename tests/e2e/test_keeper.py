@@ -605,7 +605,6 @@ def test_a_transaction_is_not_signed_for_another_chain(batch):
 
 
 def test_bytes_that_a_node_refuses_are_reported(batch):
-    send(batch)
     transaction_hash = "0x" + "ab" * 32
     with pytest.raises(SendError, match=transaction_hash):
         broadcast(batch.endpoint, SimpleNamespace(raw=b"\x02\x01", hash=transaction_hash))
