@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from keeper.chain import bindings
 from keeper.chain.errors import NodeError, OracleRefused, RpcError
+from keeper.chain.rpc import block_tag
 from keeper.chain.venues import UniswapV2Venue, UniswapV3Venue
 from keeper.domain.errors import InputError
 from keeper.domain.parse import explain
@@ -109,7 +110,7 @@ class Reading:
     @property
     def tag(self) -> dict[str, object]:
         """The block that was read, as a JSON-RPC parameter."""
-        return {"blockHash": self.block.hash, "requireCanonical": True}
+        return block_tag(self.block.hash)
 
     @property
     def basket(self) -> tuple[TokenFacts, ...]:
