@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from eth_utils.crypto import keccak
 from pydantic import ValidationError
 
 from keeper.chain.fields import Address, Hash, Strict, first_problem
+from keeper.chain.rpc import Endpoint
 from keeper.domain.errors import InputError
-
-if TYPE_CHECKING:
-    from keeper.chain.rpc import Endpoint
 
 
 class DeploymentBlock(Strict):
