@@ -9,9 +9,10 @@ from typing import Literal
 from eth_utils.crypto import keccak
 from pydantic import ValidationError
 
-from keeper.chain.fields import Address, Hash, Strict, first_problem
+from keeper.chain.fields import Address, Hash, Strict
 from keeper.chain.rpc import Endpoint
 from keeper.domain.errors import InputError
+from keeper.domain.parse import explain
 
 
 class DeploymentBlock(Strict):
@@ -49,7 +50,7 @@ class Deployment(Strict):
         except OSError as error:
             raise InputError(f"cannot read the deployment file {path}: {error.strerror}") from None
         except ValidationError as error:
-            raise InputError(f"{path}: {first_problem(error)}") from None
+            raise InputError(f"{path}: {explain(error)}") from None
         except ValueError as error:
             raise InputError(f"{path} is not JSON: {error}") from None
 
