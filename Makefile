@@ -69,7 +69,8 @@ clean: ## remove everything that setup made
 node_modules/.ready: package-lock.json
 	@node -e 'if (parseInt(process.versions.node) < 20) { console.error("Ballast needs Node 20 or newer, this is " + process.version); process.exit(1) }'
 	@echo "installing npm packages ..."
-	@npm ci --ignore-scripts --no-audit --no-fund --silent
+	@# Not `npm ci`: it insists that the lock lists Foundry's binaries for platforms that no registry may carry.
+	@npm install --no-save --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
 .ballast/solc/.ready: scripts/solc.js node_modules/.ready

@@ -41,10 +41,11 @@ contract PriceOracle is IPriceOracle {
     function prices(address[] calldata tokens) external view returns (uint256[] memory quoted) {
         Source[] memory sources = _load();
         quoted = new uint256[](tokens.length);
-        uint256 cursor;
+        uint256 next;
         for (uint256 i; i < tokens.length; ++i) {
-            cursor = _find(sources, tokens[i], cursor);
-            (quoted[i],) = _quote(sources[cursor]);
+            uint256 at = _find(sources, tokens[i], next);
+            (quoted[i],) = _quote(sources[at]);
+            next = at + 1;
         }
     }
 
@@ -67,10 +68,10 @@ contract PriceOracle is IPriceOracle {
         return abi.decode(SSTORE2.read(_sources), (Source[]));
     }
 
-    /// @dev Searches onward from the last hit: a basket in the constructor's order costs one comparison per token.
-    function _find(Source[] memory sources, address token, uint256 cursor) internal pure returns (uint256) {
+    /// @dev Searches from `start` on, and around: a basket in the constructor's order costs one comparison per token.
+    function _find(Source[] memory sources, address token, uint256 start) internal pure returns (uint256) {
         for (uint256 steps; steps < sources.length; ++steps) {
-            uint256 at = (cursor + steps) % sources.length;
+            uint256 at = (start + steps) % sources.length;
             if (sources[at].feed.token == token) return at;
         }
         revert NoFeed(token);

@@ -12,11 +12,11 @@ import yaml
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from keeper.chain.deployment import Deployment
-from keeper.chain.fields import Address, Strict, first_problem
+from keeper.chain.fields import Address, Strict
 from keeper.chain.lens import Lens
 from keeper.chain.venues import Venue
 from keeper.domain.errors import InputError
-from keeper.domain.parse import load_policy, load_snapshot
+from keeper.domain.parse import explain, load_policy, load_snapshot
 from keeper.domain.policy import Policy
 from keeper.domain.snapshot import Snapshot
 from keeper.submit.sender import Sending
@@ -83,7 +83,7 @@ class Config(Strict):
         try:
             return Policy.model_validate(value)
         except ValidationError as error:
-            raise ValueError(first_problem(error)) from None
+            raise ValueError(explain(error)) from None
 
     @classmethod
     def load(cls, path: Path) -> Config:
@@ -92,7 +92,7 @@ class Config(Strict):
         try:
             return cls.model_validate(yaml.safe_load(text), context={"directory": path.parent})
         except ValidationError as error:
-            raise InputError(f"{path}: {first_problem(error)}") from None
+            raise InputError(f"{path}: {explain(error)}") from None
         except yaml.YAMLError as error:
             raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
 

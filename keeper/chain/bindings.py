@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from eth_abi.abi import decode as abi_decode
 from eth_abi.abi import encode as abi_encode
@@ -21,10 +21,8 @@ from eth_utils.abi import (
 
 from keeper.chain import artifacts
 from keeper.chain.errors import RpcError
+from keeper.chain.rpc import Endpoint
 from keeper.domain.errors import InputError
-
-if TYPE_CHECKING:
-    from keeper.chain.rpc import Endpoint
 
 # Solady reverts in assembly, so its errors are in no ABI; `Error` and `Panic` are the compiler's own.
 _UNLISTED_ERRORS: dict[str, tuple[str, ...]] = {

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from eth_utils.crypto import keccak
 from pydantic import ValidationError
 
-from keeper.chain.fields import Address, Hash, Strict, first_problem
+from keeper.chain.fields import Address, Hash, Strict
+from keeper.chain.rpc import Endpoint
 from keeper.domain.errors import InputError
-
-if TYPE_CHECKING:
-    from keeper.chain.rpc import Endpoint
+from keeper.domain.parse import explain
 
 
 class DeploymentBlock(Strict):
@@ -56,7 +55,7 @@ class Deployment(Strict):
         except OSError as error:
             raise InputError(f"cannot read the deployment file {path}: {error.strerror}") from None
         except ValidationError as error:
-            raise InputError(f"{path}: {first_problem(error)}") from None
+            raise InputError(f"{path}: {explain(error)}") from None
         except ValueError as error:
             raise InputError(f"{path} is not JSON: {error}") from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from eth_utils.address import is_hex_address, to_checksum_address
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, model_validator
 
 
 def _address(value: Any) -> str:
@@ -42,11 +42,3 @@ class Strict(BaseModel):
         if unknown:
             raise ValueError(f"unknown key {unknown[0]!r}; allowed: {allowed}")
         return data
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first thing that is wrong, in one line: where in the file, and what. Never the value: it may be a secret."""
-    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    where = ".".join(str(part) for part in problem["loc"])
-    what = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"].removeprefix("Value error, ")
-    return f"{where}: {what}" if where else what

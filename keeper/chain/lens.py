@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
@@ -13,15 +13,13 @@ from pydantic import ValidationError
 
 from keeper.chain import bindings
 from keeper.chain.errors import NodeError, OracleRefused, RpcError
+from keeper.chain.rpc import Endpoint, Header, block_tag
 from keeper.chain.venues import UniswapV2Venue, UniswapV3Venue
 from keeper.domain.errors import InputError
 from keeper.domain.parse import explain
 from keeper.domain.snapshot import AssetState, Block, Limits, Snapshot, Token, VaultState
 from keeper.pools import Pool, Tick, UniswapV2Pool, UniswapV3Pool
 from keeper.units import format_units
-
-if TYPE_CHECKING:
-    from keeper.chain.rpc import Endpoint, Header
 
 # EIP-3860; also what a node refuses in a call without a recipient.
 MAX_INIT_CODE = 49_152
@@ -113,7 +111,7 @@ class Reading:
     @property
     def tag(self) -> dict[str, object]:
         """The block that was read, as a JSON-RPC parameter."""
-        return {"blockHash": self.block.hash, "requireCanonical": True}
+        return block_tag(self.block.hash)
 
     @property
     def basket(self) -> tuple[TokenFacts, ...]:

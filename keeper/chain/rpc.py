@@ -15,6 +15,11 @@ _DEVELOPMENT_CLIENTS = ("anvil", "hardhat", "ganache")
 _MESSAGE_LENGTH = 200
 
 
+def block_tag(block_hash: str) -> dict[str, object]:
+    """A block by its hash as a JSON-RPC parameter (EIP-1898); a node that has reorganised it away must refuse."""
+    return {"blockHash": block_hash, "requireCanonical": True}
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """The facts of one block header. Fees in wei per gas, the timestamp in seconds."""
@@ -26,8 +31,8 @@ class Header:
 
     @property
     def tag(self) -> dict[str, object]:
-        """This very block as a JSON-RPC parameter (EIP-1898); a node that has reorganised it away must refuse."""
-        return {"blockHash": self.hash, "requireCanonical": True}
+        """This very block as a JSON-RPC parameter."""
+        return block_tag(self.hash)
 
 
 class Endpoint:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ParamSpec
+from typing import ParamSpec
 
 from keeper.chain import bindings
 from keeper.chain.deployment import CodeHashes, Deployment, code_hash
 from keeper.chain.errors import Refused, RpcError
 from keeper.chain.lens import Lens, Reading
+from keeper.chain.rpc import Endpoint
 from keeper.domain.errors import InputError
 from keeper.submit.sender import check_role
 from keeper.submit.signer import check_may_sign
 from keeper.units import format_units
-
-if TYPE_CHECKING:
-    from keeper.chain.rpc import Endpoint
 
 _Arguments = ParamSpec("_Arguments")
 

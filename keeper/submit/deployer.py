@@ -20,9 +20,10 @@ from web3.utils.address import get_create_address
 
 from keeper.chain.bindings import ERC20, constructor_call, view
 from keeper.chain.deployment import Deployment, code_hash
-from keeper.chain.fields import Address, Strict, first_problem
+from keeper.chain.fields import Address, Strict
 from keeper.chain.rpc import Endpoint
 from keeper.domain.errors import InputError
+from keeper.domain.parse import explain
 from keeper.submit.signer import development_addresses
 from keeper.units import Fraction, format_units, to_wad
 
@@ -157,7 +158,7 @@ class DeployConfig(Strict):
         except OSError as error:
             raise InputError(f"cannot read the deployment configuration {path}: {error.strerror}") from None
         except ValidationError as error:
-            raise InputError(f"{path}: {first_problem(error)}") from None
+            raise InputError(f"{path}: {explain(error)}") from None
         except yaml.YAMLError as error:
             raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
 

@@ -109,7 +109,7 @@ def plan_steps(
     """
     for token in sells.keys() - {swap.token_in for swap in swaps}:
         raise ValueError(f"{token} is sold, but no swap spends it")
-    chained = {k for k in range(1, len(swaps)) if _can_chain(swaps, pools, sells, k)}
+    chained = {k for k in range(1, len(swaps)) if _can_chain(swaps, pools, k)}
     pushed = {k for k in range(len(swaps)) if _can_push(swaps, pools, sells, k)}
     recipients = {swaps[k].token_in: pools[swaps[k].pool].address for k in pushed}
 
@@ -137,16 +137,14 @@ def plan_steps(
     return steps, recipients
 
 
-def _can_chain(swaps: Sequence[Swap], pools: Mapping[str, Pool], sells: Mapping[str, int], k: int) -> bool:
-    """Whether step k - 1 can pay straight into the pair of step k: all of it, and nothing else of that token moves."""
+def _can_chain(swaps: Sequence[Swap], pools: Mapping[str, Pool], k: int) -> bool:
+    """Whether step k - 1 can pay all that it yields straight into the pair of step k. A pair cannot pay itself."""
     swap, before = swaps[k], swaps[k - 1]
     return (
         pools[swap.pool].kind == _V2
         and swap.pool != before.pool
         and before.token_out == swap.token_in
         and before.amount_out == swap.amount_in
-        and swap.token_in not in sells
-        and _places(swaps, swap.token_in) == ([k], [k - 1])
     )
 
 
@@ -160,13 +158,5 @@ def _can_push(swaps: Sequence[Swap], pools: Mapping[str, Pool], sells: Mapping[s
     return (
         pools[swap.pool].kind == _V2
         and sells.get(swap.token_in) == swap.amount_in
-        and _places(swaps, swap.token_in) == ([k], [])
-    )
-
-
-def _places(swaps: Sequence[Swap], token: str) -> tuple[list[int], list[int]]:
-    """Which steps spend `token`, and which yield it."""
-    return (
-        [k for k, swap in enumerate(swaps) if swap.token_in == token],
-        [k for k, swap in enumerate(swaps) if swap.token_out == token],
+        and all(swap.token_in not in (other.token_in, other.token_out) for other in (*swaps[:k], *swaps[k + 1 :]))
     )

@@ -9,23 +9,21 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field
 
 from keeper.chain import bindings
 from keeper.chain.errors import NodeError, RpcError
 from keeper.chain.fields import Strict
+from keeper.chain.lens import Reading
+from keeper.chain.rpc import Endpoint
 from keeper.domain.decision import Decision
 from keeper.domain.errors import InputError
 from keeper.domain.snapshot import Block
 from keeper.submit.errors import SendError, SimulationError
 from keeper.submit.signer import SignedTransaction, Signer, check_may_sign
 from keeper.units import BPS, format_units, mul_div_up, percent
-
-if TYPE_CHECKING:
-    from keeper.chain.lens import Reading
-    from keeper.chain.rpc import Endpoint
 
 
 class Sending(Strict):

@@ -72,6 +72,15 @@ contract IndexVaultConfigTest is VaultTest {
         assertEq(weights[LINK], 0.1e18);
     }
 
+    function test_views_round_down() external {
+        TestToken(tokens[DAI]).mint(address(vault), 1);
+        assertEq(vault.nav(), NAV + 1);
+        assertEq(vault.sharePrice(), 100e18);
+        uint256[] memory weights = vault.weights();
+        assertEq(weights[DAI], 0.3e18);
+        assertEq(weights[LINK], 0.1e18 - 1);
+    }
+
     function test_the_birth_of_a_vault_is_told_by_events() external {
         _approveSeed(c);
         vm.expectEmit();

@@ -519,10 +519,11 @@ contract IndexVaultRebalanceTest is VaultTest {
     }
 
     function test_the_event_tells_nav_drift_and_levels() external {
-        uint256 bought = _raw(LINK, 9_500e18);
-        bytes memory order = _trade(DAI, 10_000e18, LINK, bought);
+        // A NAV one wei from round: drift before is rounded down, drift after and both levels up.
+        TestToken(tokens[DAI]).mint(address(vault), 1);
+        bytes memory order = _trade(DAI, 10_000e18, LINK, _raw(LINK, 9_500e18));
         vm.expectEmit(address(vault));
-        emit IVaultEvents.Rebalanced(1, keeper, NAV, NAV - 500e18, 0.2e18, 0.1805e18, 0.0005e18, 0.0195e18);
+        emit IVaultEvents.Rebalanced(1, keeper, NAV + 1, NAV + 1 - 500e18, 0.2e18, 0.1805e18 + 1, 0.0005e18, 0.0195e18);
         _rebalance(order);
 
         (uint256 loss, uint256 turnover) = vault.headroom();

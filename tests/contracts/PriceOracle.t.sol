@@ -45,6 +45,25 @@ contract PriceOracleTest is Test {
         assertEq(oracle.prices(new address[](0)).length, 0);
     }
 
+    function test_a_basket_in_the_order_of_the_feeds_is_not_searched() external {
+        FeedConfig[] memory configs = new FeedConfig[](32);
+        address[] memory ordered = new address[](32);
+        address[] memory backwards = new address[](32);
+        for (uint160 i; i < 32; ++i) {
+            configs[i] = FeedConfig(address(i + 1), address(feed), HEARTBEAT, 0, type(uint128).max);
+            ordered[i] = backwards[31 - i] = address(i + 1);
+        }
+        IPriceOracle oracle = new PriceOracle(configs);
+        oracle.prices(ordered);
+
+        uint256 gas = gasleft();
+        oracle.prices(backwards);
+        uint256 searched = gas - gasleft();
+        gas = gasleft();
+        oracle.prices(ordered);
+        assertLt(gas - gasleft(), searched * 3 / 4);
+    }
+
     function test_a_token_without_a_feed_is_named() external {
         address unknown = makeAddr("unknown");
         IPriceOracle oracle = _three();

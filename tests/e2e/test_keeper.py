@@ -194,6 +194,12 @@ def test_a_block_that_was_reorganised_away_is_not_read(place):
         lens.read_at(place.endpoint, lost)
 
 
+def test_a_node_that_reads_another_block_than_asked_for_is_not_believed(place):
+    header = place.endpoint.header()
+    with pytest.raises(RpcError, match="the node read that of"):
+        place.keeper.lens.read_at(place.endpoint, replace(header, timestamp=header.timestamp + 1))
+
+
 def test_a_reading_stays_at_its_block_while_the_chain_goes_on(place):
     header = place.endpoint.header()
     before = place.keeper.lens.read_at(place.endpoint, header)
@@ -614,7 +620,6 @@ def test_a_transaction_is_not_signed_for_another_chain(batch):
 
 
 def test_bytes_that_a_node_refuses_are_reported(batch):
-    send(batch)
     transaction_hash = "0x" + "ab" * 32
     with pytest.raises(SendError, match=transaction_hash):
         broadcast(batch.endpoint, SimpleNamespace(raw=b"\x02\x01", hash=transaction_hash))

@@ -91,9 +91,14 @@ def test_a_pair_used_before_is_not_paid_beforehand():
     assert modes == [(Amount.ALL_HERE, Recipient.EXECUTOR), (Amount.EXACT, Recipient.CALLER)]
 
 
-def test_a_token_that_is_also_sold_is_not_passed_from_pool_to_pair():
-    modes, _ = plan([swap(AB3, A, 100, 90), swap(BC2, B, 90, 80)], {A: 100, B: 5})
-    assert modes == [(Amount.ALL_HERE, Recipient.EXECUTOR), (Amount.EXACT, Recipient.CALLER)]
+def test_what_else_there_is_of_a_token_stays_out_of_the_pair_that_is_paid_directly():
+    modes, recipients = plan([swap(AB3, A, 100, 90), swap(BC2, B, 90, 80), swap(BC3, B, 5, 4)], {A: 100, B: 5})
+    assert modes == [
+        (Amount.ALL_HERE, Recipient.NEXT_POOL),
+        (Amount.PREFUNDED, Recipient.CALLER),
+        (Amount.ALL_HERE, Recipient.CALLER),
+    ]
+    assert recipients == {}
 
 
 def test_a_pair_does_not_pay_itself():

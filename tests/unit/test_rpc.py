@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from keeper.chain.errors import NodeError, RpcError
-from keeper.chain.rpc import Endpoint
+from keeper.chain.rpc import Endpoint, block_tag
 from keeper.domain import InputError
 
 
@@ -167,3 +167,7 @@ def test_a_block_without_a_base_fee_is_refused(node, endpoint):
     node.answers["eth_getBlockByNumber"] = {"result": {"number": "0x1", "hash": "0x", "timestamp": "0x1"}}
     with pytest.raises(RpcError, match="EIP-1559"):
         endpoint.header()
+
+
+def test_a_block_is_asked_for_by_a_hash_that_must_be_canonical():
+    assert block_tag("0xab") == {"blockHash": "0xab", "requireCanonical": True}
