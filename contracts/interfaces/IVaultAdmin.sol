@@ -17,11 +17,22 @@ interface IVaultChanges {
     /// @notice Where both oracles quote a token, they must agree within `MAX_ORACLE_GAP` when this is accepted.
     function setOracle(address oracle) external;
 
+    /// @notice Names the one contract that routes run in.
     function setExecutor(address executor) external;
+
+    /// @notice Names the keeper.
     function setKeeper(address keeper) external;
+
+    /// @notice Names the guardian, who cannot revoke this.
     function setGuardian(address guardian) external;
+
+    /// @notice Sets every fee and who gets the streaming one; what is due until now goes to the old recipient.
     function setFees(Fees calldata fees, address recipient) external;
+
+    /// @notice Sets every limit and the terms of the auction, within the hard bounds of the code.
     function setLimits(Limits calldata limits, AuctionTerms calldata auction) external;
+
+    /// @notice Sets how long the changes submitted from now on wait, seconds.
     function setTimelock(uint32 delay) external;
 }
 
@@ -30,6 +41,8 @@ interface IVaultChanges {
 interface IVaultAdmin {
     /// @notice Names curator and successor; lifts or confirms a pause.
     function owner() external view returns (address);
+
+    /// @notice To whom the ownership was offered, zero if to nobody.
     function pendingOwner() external view returns (address);
 
     /// @notice Submits changes, tightens limits, stops a glide, prunes.
@@ -41,6 +54,7 @@ interface IVaultAdmin {
     /// @notice Until when rebalancing is paused; nothing else can be.
     function pausedUntil() external view returns (uint256);
 
+    /// @notice Who gets the streaming fee.
     function feeRecipient() external view returns (address);
 
     /// @notice Seconds that every waiting change waits.
@@ -77,7 +91,12 @@ interface IVaultAdmin {
     /// @notice Pauses rebalancing for good, or lifts any pause. Owner.
     function setPaused(bool paused) external;
 
+    /// @notice Names the curator. Owner.
     function setCurator(address curator) external;
+
+    /// @notice Offers the ownership; it moves when `to` accepts. Owner.
     function offerOwnership(address to) external;
+
+    /// @notice Takes the ownership that was offered to the caller.
     function acceptOwnership() external;
 }
