@@ -318,4 +318,31 @@ contract VaultAdmin is VaultBase, IVaultAdmin {
         _pausedUntil = uint40(timestamp);
         emit PausedUntil(timestamp, msg.sender);
     }
+
+    /* ------------------------------------------------ ERC-7621 ------------------------------------------------ */
+
+    /// @inheritdoc IVaultAdmin
+    function totalConstituents() external view returns (uint256) {
+        return BookLib.load(_book).tokens.length;
+    }
+
+    /// @inheritdoc IVaultAdmin
+    function isConstituent(address token) external view returns (bool) {
+        address[] memory tokens = BookLib.load(_book).tokens;
+        for (uint256 i; i < tokens.length; ++i) {
+            if (tokens[i] == token) return true;
+        }
+        return false;
+    }
+
+    /// @inheritdoc IVaultAdmin
+    function getReserve(address token) external view nonReadReentrant returns (uint256) {
+        _indexOf(BookLib.load(_book).tokens, token);
+        return _unreserved(token, token.balanceOf(address(this)));
+    }
+
+    /// @inheritdoc IVaultAdmin
+    function totalBasketValue() external view nonReadReentrant returns (uint256) {
+        return _valuated(BookLib.load(_book)).nav;
+    }
 }

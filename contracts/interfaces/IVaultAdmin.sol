@@ -99,4 +99,19 @@ interface IVaultAdmin {
 
     /// @notice Takes the ownership that was offered to the caller.
     function acceptOwnership() external;
+
+    /* The names of the draft basket token standard (ERC-7621), where they fit. Its weights are basis points, which a
+       gliding target is not, and its `rebalance` trusts the owner; neither is offered. */
+
+    /// @notice How many tokens the basket has.
+    function totalConstituents() external view returns (uint256 count);
+
+    /// @notice Whether `token` is in the basket.
+    function isConstituent(address token) external view returns (bool);
+
+    /// @notice What the basket holds of `token`, raw units. Reverts if it is not in the basket, or inside a locked call.
+    function getReserve(address token) external view returns (uint256 balance);
+
+    /// @notice As `nav`.
+    function totalBasketValue() external view returns (uint256 value);
 }
