@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
+import {ERC20} from "solady/tokens/ERC20.sol";
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
@@ -41,7 +42,7 @@ import {Tokens} from "./libraries/Tokens.sol";
 ///
 /// ROUNDING
 /// Always against the caller: mint takes up, redeem pays down, bought value is rounded down, sold value up.
-contract IndexVault is VaultBase, IIndexVault {
+contract IndexVault is VaultBase, ERC20, IIndexVault {
     using BookLib for Book;
     using FixedPointMathLib for uint256;
     using OrderLib for bytes;
@@ -296,6 +297,24 @@ contract IndexVault is VaultBase, IIndexVault {
         return shares.fullMulDiv(WAD - fees.redeem, WAD);
     }
 
+    /// @dev Shares that make `feeRecipient` own the streaming fee since the last accrual. Saturates, never reverts.
+    function _pendingFee(Fees memory fees) internal view returns (uint256) {
+        uint256 due = uint256(fees.streaming) * (block.timestamp - _accruedAt) / 365 days;
+        if (due == 0) return 0;
+        due = due.min(MAX_ACCRUAL);
+        uint256 supply = totalSupply();
+        return supply.fullMulDiv(due, WAD - due).min(MAX_SUPPLY - supply);
+    }
+
+    /// @dev While nothing is due the clock is left alone, so that calling often cannot round the fee away.
+    function _accrue(Fees memory fees) internal {
+        uint256 shares = _pendingFee(fees);
+        if (shares == 0) return;
+        _accruedAt = uint40(block.timestamp);
+        _mint(_feeRecipient, shares);
+        emit FeesAccrued(_feeRecipient, shares);
+    }
+
     /* ----------------------------------------------- REBALANCE ----------------------------------------------- */
 
     /// @dev What a keeper's batch and a filler's are judged by, where they differ.
@@ -519,6 +538,21 @@ contract IndexVault is VaultBase, IIndexVault {
         token.safeTransferFrom(msg.sender, address(this), amount);
         uint256 received = token.balanceOf(address(this)).zeroFloorSub(before);
         if (received < amount) revert ShortTransfer(token, received, amount);
+    }
+
+    /* ------------------------------------------------- ERC-20 ------------------------------------------------- */
+
+    function name() public view override returns (string memory) {
+        return _name;
+    }
+
+    function symbol() public view override returns (string memory) {
+        return _symbol;
+    }
+
+    /// @dev The vault's shares move by their holder's allowance alone.
+    function _givePermit2InfiniteAllowance() internal pure override returns (bool) {
+        return false;
     }
 
     /* ------------------------------------------------- ADMIN ------------------------------------------------- */

@@ -5,7 +5,7 @@ import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
 import {VaultBase} from "./VaultBase.sol";
-import {AuctionTerms, Fees, Limits} from "./interfaces/IIndexVault.sol";
+import {AuctionTerms, Fees, IIndexVault, Limits} from "./interfaces/IIndexVault.sol";
 import {IPriceOracle} from "./interfaces/IPriceOracle.sol";
 import {IVaultAdmin, IVaultChanges} from "./interfaces/IVaultAdmin.sol";
 import {Book, BookLib} from "./libraries/Book.sol";
@@ -57,7 +57,13 @@ contract VaultAdmin is VaultBase, IVaultAdmin {
     }
 
     /// @inheritdoc IVaultAdmin
-    function accept(bytes calldata data) external nonReentrant {
+    function accept(bytes calldata data) external {
+        // What is due is due under the fee that was in force. The lock is taken, and given back, by this call.
+        IIndexVault(address(this)).accrueFees();
+        _accept(data);
+    }
+
+    function _accept(bytes calldata data) internal nonReentrant {
         bytes32 id = keccak256(data);
         uint256 at = _executableAt[id];
         if (at == 0) revert NotSubmitted(id);
@@ -97,7 +103,6 @@ contract VaultAdmin is VaultBase, IVaultAdmin {
             _setKeeper(b, abi.decode(args, (address)));
         } else if (change == IVaultChanges.setFees.selector) {
             (Fees memory fees, address recipient) = abi.decode(args, (Fees, address));
-            _accrue(b.fees);
             _accruedAt = uint40(block.timestamp);
             _setFees(b, fees, recipient);
         } else {

@@ -14,9 +14,9 @@ import {Before, Guard} from "./libraries/Guard.sol";
 import {LimitsLib} from "./libraries/LimitsLib.sol";
 
 /// @title  VaultBase
-/// @notice What a vault is made of: storage, the share, and what its two halves have in common. `IndexVault` holds the
+/// @notice What a vault is made of: storage, and what its two halves have in common. `IndexVault` holds the
 ///         money and trades it; `VaultAdmin` is the code, behind a fixed address, that changes settings.
-abstract contract VaultBase is IVaultEvents, ERC20, ReentrancyGuardTransient {
+abstract contract VaultBase is IVaultEvents, ReentrancyGuardTransient {
     using BookLib for Book;
     using FixedPointMathLib for uint256;
     using SafeTransferLib for address;
@@ -204,39 +204,6 @@ abstract contract VaultBase is IVaultEvents, ERC20, ReentrancyGuardTransient {
         tally.lossLevel = uint64(Bucket.drained(tally.lossLevel, l.lossBudget, elapsed, l.window));
         tally.turnoverLevel = uint64(Bucket.drained(tally.turnoverLevel, l.turnoverBudget, elapsed, l.window));
         tally.settledAt = uint40(block.timestamp);
-    }
-
-    /// @dev While nothing is due the clock is left alone, so that calling often cannot round the fee away.
-    function _accrue(Fees memory fees) internal {
-        uint256 shares = _pendingFee(fees);
-        if (shares == 0) return;
-        _accruedAt = uint40(block.timestamp);
-        _mint(_feeRecipient, shares);
-        emit FeesAccrued(_feeRecipient, shares);
-    }
-
-    /// @dev Shares that make `feeRecipient` own the streaming fee since the last accrual. Saturates, never reverts.
-    function _pendingFee(Fees memory fees) internal view returns (uint256) {
-        uint256 due = uint256(fees.streaming) * (block.timestamp - _accruedAt) / 365 days;
-        if (due == 0) return 0;
-        due = due.min(MAX_ACCRUAL);
-        uint256 supply = totalSupply();
-        return supply.fullMulDiv(due, WAD - due).min(MAX_SUPPLY - supply);
-    }
-
-    /* ------------------------------------------------- ERC-20 ------------------------------------------------- */
-
-    function name() public view override returns (string memory) {
-        return _name;
-    }
-
-    function symbol() public view override returns (string memory) {
-        return _symbol;
-    }
-
-    /// @dev The vault's shares move by their holder's allowance alone.
-    function _givePermit2InfiniteAllowance() internal pure override returns (bool) {
-        return false;
     }
 
     /// @dev One lock on every chain; without transient storage the vault does not deploy.
