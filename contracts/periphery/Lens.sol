@@ -4,7 +4,7 @@ pragma solidity 0.8.30;
 import {ERC20} from "solady/tokens/ERC20.sol";
 import {MetadataReaderLib} from "solady/utils/MetadataReaderLib.sol";
 
-import {IIndexVault, Limits} from "../interfaces/IIndexVault.sol";
+import {AuctionTerms, IIndexVault, Limits} from "../interfaces/IIndexVault.sol";
 import {IVaultAdmin} from "../interfaces/IVaultAdmin.sol";
 import {IPriceOracle} from "../interfaces/IPriceOracle.sol";
 import {Book} from "../libraries/Book.sol";
@@ -43,6 +43,10 @@ struct LensVault {
     Limits limits;
     uint256 lossHeadroom;
     uint256 turnoverHeadroom;
+    uint256 openNonce;
+    uint256 calmAt;
+    uint256 auctionOpenedAt;
+    AuctionTerms auction;
 }
 
 struct LensTick {
@@ -117,10 +121,11 @@ contract Lens {
         v.owner = IVaultAdmin(address(vault)).owner();
         Book memory book = vault.book();
         (v.keeper, v.oracle, v.executor, v.limits) = (book.keeper, book.oracle, book.executor, book.limits);
-        v.quarantined = book.quarantined;
+        (v.quarantined, v.auction) = (book.quarantined, book.auction);
         v.balances = vault.balances();
         v.targets = vault.targets();
         (v.lossHeadroom, v.turnoverHeadroom) = vault.headroom();
+        (v.openNonce, v.calmAt, v.auctionOpenedAt) = (vault.openNonce(), vault.calmAt(), vault.auctionOpenedAt());
     }
 
     function _asset(address token, IPriceOracle oracle) internal view returns (LensAsset memory a) {

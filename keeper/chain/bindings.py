@@ -34,7 +34,7 @@ _UNLISTED_ERRORS: dict[str, tuple[str, ...]] = {
     "InsufficientBalance()": (),
     "InsufficientAllowance()": (),
 }
-_CONTRACTS = ("IndexVault", "VaultAdmin", "PriceOracle", "SwapExecutor")
+_CONTRACTS = ("IndexVault", "VaultAdmin", "PriceOracle", "SwapExecutor", "AuctionFiller")
 
 
 def _function(name: str, inputs: dict[str, str], output: str) -> dict[str, Any]:
@@ -92,9 +92,10 @@ ERC20 = Interface(
         _function("approve", {"spender": "address", "amount": "uint256"}, "bool"),
         _function("balanceOf", {"account": "address"}, "uint256"),
         _function("decimals", {}, "uint8"),
+        _function("transfer", {"to": "address", "amount": "uint256"}, "bool"),
     ]
 )
-"""What the keeper asks of any token."""
+"""What the project asks of any token."""
 
 
 @lru_cache(maxsize=8)

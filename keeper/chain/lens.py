@@ -18,6 +18,7 @@ from keeper.chain.venues import UniswapV2Venue, UniswapV3Venue
 from keeper.domain.errors import InputError
 from keeper.domain.parse import explain
 from keeper.domain.snapshot import AssetState, Block, Limits, Snapshot, Token, VaultState
+from keeper.policy.guard import Basket
 from keeper.pools import Pool, Tick, UniswapV2Pool, UniswapV3Pool
 from keeper.units import format_units
 
@@ -28,9 +29,10 @@ _KIND_V2, _KIND_V3 = 0, 1
 
 # `LensView` of the contract. It leaves as revert data, so no ABI lists it.
 _LIMITS = "(uint64,uint64,uint64,uint64,uint64,uint64,uint64,uint32,uint32)"
+_AUCTION = "(uint64,uint64,uint64,uint32,uint32)"
 _VAULT = (
     "(uint256,uint256,uint256,uint256,bool,address,address,address,address,"
-    f"uint256[],uint256[],bool[],{_LIMITS},uint256,uint256)"
+    f"uint256[],uint256[],bool[],{_LIMITS},uint256,uint256,uint256,uint256,uint256,{_AUCTION})"
 )
 _ASSET = "(address,string,uint8,uint256,uint256,bytes)"
 _POOL = (
@@ -53,11 +55,23 @@ class VaultLimits(NamedTuple):
     cooldown: int
 
 
+class AuctionTerms(NamedTuple):
+    """The vault's terms for whoever rebalances in the keeper's place: fractions in WAD, times in seconds."""
+
+    open_band: int
+    premium: int
+    min_fill: int
+    keeper_grace: int
+    length: int
+
+
 @dataclass(frozen=True, slots=True)
 class VaultFacts:
     """What the vault says of itself. Balances, targets (WAD) and quarantine in index order, times in seconds.
 
-    `settled_at` is when it was last rebalanced or its settings last changed; the cooldown counts from it.
+    `settled_at` is when it was last rebalanced or its settings last changed; the cooldown counts from it. `calm_at` is
+    when a batch last ended inside the auction's band; the keeper's silence counts from it. `auction_opened_at` is when
+    the running auction was opened or last filled, 0 if there is none; `open_nonce` is that of the last fill.
     """
 
     address: str
@@ -76,11 +90,28 @@ class VaultFacts:
     limits: VaultLimits
     loss_headroom: int
     turnover_headroom: int
+    open_nonce: int
+    calm_at: int
+    auction_opened_at: int
+    auction: AuctionTerms
 
     @property
     def ready_at(self) -> int:
         """The first timestamp at which the cooldown is over."""
         return self.settled_at + self.limits.cooldown
+
+    @property
+    def bounds(self) -> Limits:
+        """What one batch of the keeper may do now."""
+        return Limits(
+            max_slippage=self.limits.max_slippage,
+            max_batch_loss=self.limits.max_batch_loss,
+            dust=self.limits.dust,
+            min_progress=self.limits.min_progress,
+            dead_band=self.limits.dead_band,
+            loss_headroom=self.loss_headroom,
+            turnover_headroom=self.turnover_headroom,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +161,19 @@ class Reading:
             if not quarantined
         ]
 
+    @property
+    def priced(self) -> Basket:
+        """The basket as the vault's guard values it: what is quarantined, or has no price, counts for nothing."""
+        return Basket(
+            balances=self.vault.balances,
+            decimals=tuple(facts.token.decimals for facts in self.basket),
+            prices=tuple(
+                0 if quarantined else facts.price
+                for facts, quarantined in zip(self.basket, self.vault.quarantined, strict=True)
+            ),
+            weights=self.vault.targets,
+        )
+
     def refusals(self) -> list[str]:
         """Why prices that a decision needs are missing; empty if none is."""
         needed = [facts for facts, _, _ in self.tradable]
@@ -167,15 +211,7 @@ class Reading:
                     )
                     for facts, balance, target in self.tradable
                 ),
-                limits=Limits(
-                    max_slippage=vault.limits.max_slippage,
-                    max_batch_loss=vault.limits.max_batch_loss,
-                    dust=vault.limits.dust,
-                    min_progress=vault.limits.min_progress,
-                    dead_band=vault.limits.dead_band,
-                    loss_headroom=vault.loss_headroom,
-                    turnover_headroom=vault.turnover_headroom,
-                ),
+                limits=vault.bounds,
             ),
             pools=self.pools,
         )
@@ -305,6 +341,10 @@ def _vault_facts(address: str, vault: Sequence[Any]) -> VaultFacts:
         limits,
         loss,
         turnover,
+        open_nonce,
+        calm_at,
+        auction_opened_at,
+        auction,
     ) = vault
     return VaultFacts(
         address=address,
@@ -323,6 +363,10 @@ def _vault_facts(address: str, vault: Sequence[Any]) -> VaultFacts:
         limits=VaultLimits(*limits),
         loss_headroom=loss,
         turnover_headroom=turnover,
+        open_nonce=open_nonce,
+        calm_at=calm_at,
+        auction_opened_at=auction_opened_at,
+        auction=AuctionTerms(*auction),
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from keeper.chain.lens import Reading, TokenFacts
-from keeper.policy.guard import Basket
 from keeper.units import WAD, mul_div
 
 
@@ -40,15 +39,7 @@ def status_of(reading: Reading) -> Status:
         for facts, quarantined in zip(reading.basket, vault.quarantined, strict=True)
     ]
     unpriced = any(r for r, quarantined in zip(refusals, vault.quarantined, strict=True) if not quarantined)
-    basket = Basket(
-        balances=vault.balances,
-        decimals=tuple(facts.token.decimals for facts in reading.basket),
-        prices=tuple(
-            0 if quarantined else facts.price
-            for facts, quarantined in zip(reading.basket, vault.quarantined, strict=True)
-        ),
-        weights=vault.targets,
-    )
+    basket = reading.priced
     priced = not unpriced and basket.nav > 0
     return Status(
         assets=tuple(
