@@ -1,7 +1,7 @@
 """`ape run deploy`: deploys oracle, executor and vault from a configuration file to any network."""
 
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 from ape.api import AccountAPI, ProviderAPI
@@ -12,7 +12,8 @@ from keeper.chain.deployment import Deployment
 from keeper.chain.errors import RpcError
 from keeper.chain.rpc import Endpoint
 from keeper.domain.errors import InputError
-from keeper.submit.deployer import DeployConfig, Send, deploy
+from keeper.submit.ape_account import sender
+from keeper.submit.deployer import DeployConfig, deploy
 from keeper.submit.signer import check_may_sign
 
 
@@ -43,19 +44,7 @@ def _deploy(provider: ProviderAPI, account: AccountAPI, config: Path, out: Path)
     check_may_sign(account.address, development_node=endpoint.is_development_node())
     if out.exists():
         raise InputError(f"{out} exists: it may be the only record of a deployment; choose another --out")
-    return deploy(endpoint, DeployConfig.load(config), account.address, _sender(provider, account), click.echo)
-
-
-def _sender(provider: ProviderAPI, account: AccountAPI) -> Send:
-    def send(to: str | None, data: bytes) -> Any:
-        # Every step is read back at the end; waiting for further blocks would hang on a chain that mines on demand.
-        call: dict[str, Any] = {"sender": account.address, "data": data, "required_confirmations": 0}
-        if to:
-            call["receiver"] = to
-        receipt = account.call(provider.network.ecosystem.create_transaction(**call))
-        return provider.make_request("eth_getTransactionReceipt", [receipt.txn_hash])
-
-    return send
+    return deploy(endpoint, DeployConfig.load(config), account.address, sender(provider, account), click.echo)
 
 
 def _stop(reason: str, code: int) -> NoReturn:
