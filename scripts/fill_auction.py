@@ -12,6 +12,7 @@ import click
 from ape.api import AccountAPI, ProviderAPI
 from ape.cli import ConnectedProviderCommand, account_option, network_option
 from ape.exceptions import ApeException
+from eth_utils.address import is_hex_address, to_checksum_address
 from rich.console import Console
 from rich.table import Table
 
@@ -48,11 +49,24 @@ class Share(click.ParamType):
             self.fail(f"{value!r} is no fraction such as 0.5", param, ctx)
 
 
+class ContractAddress(click.ParamType):
+    """An address in any spelling, as its checksum."""
+
+    name = "address"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not is_hex_address(value):
+            self.fail(f"{value!r} is no address", param, ctx)
+        return to_checksum_address(str(value))
+
+
 @click.command(cls=ConnectedProviderCommand)
 @network_option()
 @account_option()
 @click.option("--deployment", type=click.Path(path_type=Path), required=True, help="What `ape run deploy` wrote.")
-@click.option("--filler", help="An AuctionFiller of ACCOUNT, which keeps its inventory; a new one if there is none.")
+@click.option(
+    "--filler", type=ContractAddress(), help="The AuctionFiller of ACCOUNT that holds its inventory; else a new one."
+)
 @click.option("--fraction", type=Share(), default="1", show_default=True, help="How much of what is possible to fill.")
 @click.option(
     "--margin",
@@ -116,7 +130,7 @@ def _go(
     if reason := obstacle(reading):
         raise Refused(f"the auction cannot be filled: {reason}")
     if _slippage(reading) < margin:
-        raise Refused(f"the price gives {percent(_slippage(reading))}, which is less than {percent(margin)}: come back")
+        raise Refused(f"the price gives {percent(_slippage(reading))} now, and {percent(margin)} is the least wanted")
 
     fill = plan_fill(reading, _slippage(reading), fraction)
     _print_fill(reading, fill)
@@ -150,13 +164,12 @@ def _slippage(reading: Reading) -> int:
 
 
 def _print_auction(reading: Reading, margin: int) -> None:
-    vault, now = reading.vault, reading.block.timestamp
+    vault, now, reason = reading.vault, reading.block.timestamp, obstacle(reading)
     if vault.auction_opened_at:
         elapsed = now - vault.auction_opened_at
-        state = f"runs, ends in {vault.auction.length - elapsed} s"
+        state = f"runs, ends in {vault.auction.length - elapsed} s" + (f", but {reason}" if reason else "")
     else:
         elapsed = 0
-        reason = obstacle(reading)
         state = f"cannot be opened: {reason}" if reason else "can be opened"
     reached = elapsed_until(vault, margin)
     if reached is None:

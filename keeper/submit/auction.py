@@ -171,9 +171,12 @@ def fill_auction(
 ) -> dict[str, int]:
     """Moves from `owner` to its `filler` what that lacks, and fills. Returns the arguments of `AuctionFilled`.
 
-    Raises `InputError` before anything is sent if the filler is another's or the owner lacks a token, and
-    `SimulationError` if the vault would refuse the fill, which then is not sent.
+    Raises before anything is sent `Refused` while the vault cools down, and `InputError` if the filler is another's or
+    the owner lacks a token; and `SimulationError` if the vault would refuse the fill, which then is not sent, while
+    what was moved stays in the filler.
     """
+    if (wait := reading.vault.ready_at - reading.block.timestamp) > 0:
+        raise Refused(f"the vault is cooling down for another {wait} s")
     if bindings.view(endpoint, "AuctionFiller", filler, "owner", block="latest") != owner.lower():
         raise InputError(f"the filler {filler} does not belong to {owner}")
     for leg, amount in _lacking(endpoint, fill, filler, owner):

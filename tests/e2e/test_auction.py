@@ -211,6 +211,17 @@ def test_a_fill_starts_the_price_over(auction):
     assert price_now(auction.read()) < price_now(reading)
 
 
+def test_nothing_is_moved_while_the_vault_cools_down(auction):
+    reading = auction.open()
+    filler = deploy_filler(SOLVER.address, auction.sends(SOLVER))
+    auction.fill(reading, plan_fill(reading, price_now(reading), WAD // 4), filler)
+    reading = auction.read()
+    fill = plan_fill(reading, price_now(reading))
+    with pytest.raises(Refused, match="cooling down for another"):
+        auction.fill(reading, fill, filler)
+    assert all(auction.held(leg.token, filler) == 0 for leg in fill.buys)
+
+
 def test_somebody_elses_filler_is_bad_input(auction):
     reading = auction.open()
     filler = deploy_filler(STRANGER.address, auction.sends(STRANGER))
