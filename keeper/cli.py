@@ -83,6 +83,8 @@ def app() -> None:
 @as_json
 def check(config_path: Path, as_json: bool) -> int:
     """Look at everything that must be in order before the keeper may send."""
+    from rich.text import Text
+
     from keeper.ops.preflight import preflight
     from keeper.report import print_table, table
     from keeper.submit.signer import address_of
@@ -102,7 +104,8 @@ def check(config_path: Path, as_json: bool) -> int:
     else:
         lines = table("", "check", "what was found")
         for found in checks:
-            lines.add_row("[green]ok[/]" if found.ok else "[red]no[/]", found.name, found.detail)
+            verdict = Text("ok", style="green") if found.ok else Text("no", style="red")
+            lines.add_row(verdict, found.name, found.detail)
         print_table(lines)
     return 0 if failed is None else _stop(f"{failed.name}: {failed.detail}", failed.exit_code)
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from keeper.loop import Outcome
     from keeper.ops.status import Status
 
+_PIPE_WIDTH = 200
+
 
 def table(*columns: str) -> Table:
     """A table without lines; columns named with a leading ">" are set flush right."""
@@ -29,7 +31,8 @@ def table(*columns: str) -> Table:
 
 def print_table(made: Table) -> None:
     """Prints to the width of the terminal, or to any width into a pipe."""
-    Console(highlight=False, soft_wrap=not sys.stdout.isatty()).print(made)
+    # No markup: a token may call itself "[red]".
+    Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(made)
 
 
 def print_status(reading: Reading, found: Status) -> None:

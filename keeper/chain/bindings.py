@@ -20,7 +20,7 @@ from eth_utils.abi import (
 )
 
 from keeper.chain import artifacts
-from keeper.chain.errors import RpcError
+from keeper.chain.errors import RpcError, one_line
 from keeper.chain.rpc import Endpoint
 from keeper.domain.errors import InputError
 
@@ -138,7 +138,7 @@ def explain(data: bytes | None) -> str:
         return f"reverted with the unknown error 0x{data[:4].hex()}"
     name, arguments = error
     if name == "Error":
-        return " ".join(str(arguments["reason"]).split())
+        return one_line(arguments["reason"])
     return f"{name}({', '.join(f'{key} {_shown(value)}' for key, value in arguments.items())})"
 
 
@@ -150,7 +150,7 @@ def decode_error(data: bytes) -> tuple[str, dict[str, Any]] | None:
     name, types, names = known
     try:
         return name, dict(zip(names, abi_decode(types, data[4:]), strict=True))
-    except DecodingError:
+    except (DecodingError, UnicodeDecodeError):
         return None
 
 

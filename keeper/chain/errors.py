@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_LONGEST = 200
+
 
 class RpcError(Exception):
     """A node could not be reached or gave no usable answer. The message is one line and holds no credential."""
@@ -25,3 +27,9 @@ class Refused(Exception):  # noqa: N818 - a breaker refusing to go on is an answ
 
 class OracleRefused(Refused):
     """The vault's oracle gave no price for at least one token that the vault holds."""
+
+
+def one_line(text: str) -> str:
+    """What somebody else says, fit for a terminal and a log: printable, on one line and short."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"

@@ -12,7 +12,7 @@ from eth_utils.address import to_checksum_address
 from pydantic import ValidationError
 
 from keeper.chain import bindings
-from keeper.chain.errors import NodeError, OracleRefused, RpcError
+from keeper.chain.errors import NodeError, OracleRefused, RpcError, one_line
 from keeper.chain.rpc import Endpoint, Header, block_tag
 from keeper.chain.venues import UniswapV2Venue, UniswapV3Venue
 from keeper.domain.errors import InputError
@@ -34,7 +34,8 @@ _VAULT = (
     "(uint256,uint256,uint256,uint256,bool,address,address,address,address,"
     f"uint256[],uint256[],bool[],{_LIMITS},uint256,uint256,uint256,uint256,uint256,{_AUCTION})"
 )
-_ASSET = "(address,string,uint8,uint256,uint256,bytes)"
+# The symbol is a string, read as bytes: a token may call itself what is no text.
+_ASSET = "(address,bytes,uint8,uint256,uint256,bytes)"
 _POOL = (
     "(uint8,address,address,address,uint24,int24,uint256,uint256,uint160,uint128,int24,int24,int24,(int24,int128)[])"
 )
@@ -371,18 +372,14 @@ def _vault_facts(address: str, vault: Sequence[Any]) -> VaultFacts:
 
 
 def _token_facts(token: Sequence[Any]) -> TokenFacts:
-    address, symbol, decimals, price, updated_at, error = token
+    address, raw_symbol, decimals, price, updated_at, error = token
+    symbol = one_line(raw_symbol.decode(errors="replace"))[:32] or address[:10]
     return TokenFacts(
-        token=Token(address=to_checksum_address(address), symbol=_printable(symbol) or address[:10], decimals=decimals),
+        token=Token(address=to_checksum_address(address), symbol=symbol, decimals=decimals),
         price=price,
         price_updated_at=updated_at,
         price_error=error,
     )
-
-
-def _printable(symbol: str) -> str:
-    """A token chooses its own symbol, and this one ends in terminals and logs."""
-    return "".join(character for character in symbol if character.isprintable())[:32]
 
 
 def _pool(pool: Sequence[Any]) -> Pool:

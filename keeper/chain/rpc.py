@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from keeper.chain.errors import NodeError, RpcError
+from keeper.chain.errors import NodeError, RpcError, one_line
 from keeper.domain.errors import InputError
 
 # What nodes that anyone can mint money on call themselves.
 _DEVELOPMENT_CLIENTS = ("anvil", "hardhat", "ganache")
-
-_MESSAGE_LENGTH = 200
 
 
 def block_tag(block_hash: str) -> dict[str, object]:
@@ -75,7 +73,7 @@ class Endpoint:
         try:
             return int(result, 16)
         except (TypeError, ValueError):
-            raise RpcError(f"{self.name} answered {method} with no number: {_one_line(str(result))}") from None
+            raise RpcError(f"{self.name} answered {method} with no number: {one_line(str(result))}") from None
 
     def data(self, method: str, *params: Any) -> bytes:
         """A request whose result is hexadecimal data."""
@@ -83,7 +81,7 @@ class Endpoint:
         try:
             return bytes.fromhex(result.removeprefix("0x"))
         except (AttributeError, ValueError):
-            raise RpcError(f"{self.name} answered {method} with no data: {_one_line(str(result))}") from None
+            raise RpcError(f"{self.name} answered {method} with no data: {one_line(str(result))}") from None
 
     def header(self, block: int | str = "latest") -> Header:
         """The header of a block, by number or tag."""
@@ -121,9 +119,9 @@ class Endpoint:
 
 def _node_error(name: str, method: str, error: Any) -> NodeError:
     if not isinstance(error, dict):
-        return NodeError(f"{name} refused {method}: {_one_line(str(error))}", 0, None)
+        return NodeError(f"{name} refused {method}: {one_line(str(error))}", 0, None)
     code = error.get("code")
-    message = _one_line(str(error.get("message", "no message")))
+    message = one_line(str(error.get("message", "no message")))
     return NodeError(f"{name} refused {method}: {message}", code if isinstance(code, int) else 0, _revert_data(error))
 
 
@@ -153,9 +151,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, NoConnection):
         return "no connection"
     return type(error).__name__
-
-
-def _one_line(text: str) -> str:
-    """Printable, on one line and short: anvil quotes a call's whole revert data in its message."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= _MESSAGE_LENGTH else line[: _MESSAGE_LENGTH - 1] + "…"

@@ -15,10 +15,10 @@ import pytest
 import yaml
 from eth_abi.abi import encode
 from eth_account import Account
-from eth_utils.abi import function_signature_to_4byte_selector
+from eth_utils.abi import function_signature_to_4byte_selector as selector
+from eth_utils.address import to_checksum_address
 
-from keeper.chain import bindings
-from keeper.chain.artifacts import ROOT
+from keeper.chain import artifacts, bindings
 from keeper.chain.deployment import Deployment
 from keeper.chain.errors import NodeError, RpcError
 from keeper.chain.lens import explain_price_error
@@ -92,7 +92,7 @@ class Place(SimpleNamespace):
 
 @pytest.fixture
 def place(devnet, tmp_path, capsys, monkeypatch) -> Place:
-    config = DeployConfig.load(ROOT / "examples" / "deploy.yaml")
+    config = DeployConfig.load(artifacts.ROOT / "examples" / "deploy.yaml")
     devnet.refresh_feeds()
     deployment = deploy(
         devnet.endpoint,
@@ -215,6 +215,16 @@ def test_too_many_connectors_for_one_call_are_bad_input(place):
     assert_one_line(err, "49152", "configure fewer connectors or venues")
 
 
+def test_a_symbol_that_is_no_text_does_not_stop_the_keeper(place):
+    evil = to_checksum_address("0x" + "66" * 20)
+    place.devnet.rpc("anvil_setCode", evil, "0x" + artifacts.load("DevToken").runtime.hex())
+    names = encode(["bytes", "bytes", "uint8"], [b"Evil", b"\xff\x1b[31mEVIL\n", 18])
+    transact(place.endpoint, evil, selector("initialize(string,string,uint8)") + names)
+    place.configure(connectors=[evil])
+    symbols = {token.address: token.symbol for token in load_snapshot(place.run("snapshot")[1]).tokens}
+    assert symbols[evil] == "\N{REPLACEMENT CHARACTER} [31mEVIL"
+
+
 def test_a_connector_that_is_no_token_is_bad_input(place):
     place.configure(connectors=[FACTORIES["uniswap_v2"]])
     code, _, err = place.run("snapshot")
@@ -261,7 +271,7 @@ def test_a_price_out_of_bounds_refuses_with_the_bounds(place):
 
 
 def test_a_price_that_is_not_positive_is_explained():
-    data = function_signature_to_4byte_selector("NotPositive(address,int256)") + encode(["uint256", "int256"], [1, -5])
+    data = selector("NotPositive(address,int256)") + encode(["uint256", "int256"], [1, -5])
     assert explain_price_error("WETH", data, 0) == "the price of WETH is not positive: its feed answered -5"
 
 
@@ -275,6 +285,25 @@ def test_a_native_token_without_a_feed_refuses(place):
 def test_an_unknown_price_error_is_still_named():
     assert explain_price_error("WETH", b"", 0) == "the oracle gave no price for WETH: reverted without a reason"
     assert "0x12345678" in explain_price_error("WETH", bytes.fromhex("12345678"), 0)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "reverted without a reason"),
+        (bytes.fromhex("12345678"), "reverted with the unknown error 0x12345678"),
+        (selector("Error(string)") + encode(["string"], ["no\x1b[31m\n way"]), "no [31m way"),
+        (selector("Error(string)") + encode(["bytes"], [b"\xff"]), "reverted with the unknown error 0x08c379a0"),
+        (selector("Panic(uint256)") + encode(["uint256"], [17]), "Panic(code 17)"),
+        (selector("TransferFailed()"), "TransferFailed()"),
+        (
+            selector("CoolingDown(uint256,uint256)") + encode(["uint256"] * 2, [5, 9]),
+            "CoolingDown(timestamp 5, readyAt 9)",
+        ),
+    ],
+)
+def test_revert_data_is_put_in_words(data, words):
+    assert bindings.explain(data) == words
 
 
 # Looking

@@ -140,6 +140,11 @@ def test_an_offline_plan_is_readable_without_json(keeper, snapshot, policy):
     assert "sell " in out
 
 
+def test_a_symbol_is_printed_as_it_is(keeper, snapshot, policy):
+    snapshot.write_text(json.dumps(SNAPSHOT).replace('"WETH"', '"[red]WETH"'))
+    assert "[red]WETH  " in keeper("plan", "--snapshot", snapshot, "--policy", policy)[1]
+
+
 def test_a_plan_refused_by_a_breaker_exits_3(keeper, snapshot, tmp_path):
     policy = tmp_path / "policy.yaml"
     policy.write_text(json.dumps(POLICY | {"max_price_age": 1}))
