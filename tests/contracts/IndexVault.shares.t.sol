@@ -10,8 +10,6 @@ import {VaultTest} from "./utils/VaultTest.sol";
 
 /// @notice In kind, pro rata, and never to the advantage of whoever mints or redeems.
 contract IndexVaultSharesTest is VaultTest {
-    using SafeTransferLib for address;
-
     address internal constant PERMIT2 = 0x000000000022D473030F116dDEE9F6B43aC78BA3;
 
     /* ------------------------------------------------ PROPERTIES ------------------------------------------------ */
@@ -397,26 +395,5 @@ contract IndexVaultSharesTest is VaultTest {
         for (uint256 i; i < ASSETS; ++i) {
             TestToken(tokens[i]).mint(address(vault), extra[i] % (100 * _balanceOf(i, address(vault))));
         }
-    }
-
-    function _mint(address to, uint256 shares) internal returns (uint256[] memory amounts) {
-        uint256[] memory maxIn = vault.previewMint(shares);
-        _fund(to, maxIn);
-        vm.prank(to);
-        amounts = vault.mint(shares, to, maxIn, 0);
-    }
-
-    function _redeem(address from, uint256 shares) internal returns (uint256[] memory amounts) {
-        vm.prank(from);
-        amounts = vault.redeem(shares, from, from, new uint256[](ASSETS), 0);
-    }
-
-    function _fund(address account, uint256[] memory amounts) internal {
-        vm.startPrank(account);
-        for (uint256 i; i < ASSETS; ++i) {
-            TestToken(tokens[i]).mint(account, amounts[i]);
-            tokens[i].safeApprove(address(vault), amounts[i]);
-        }
-        vm.stopPrank();
     }
 }

@@ -256,6 +256,36 @@ abstract contract VaultTest is Test {
         vault.rebalance(order);
     }
 
+    /* ------------------------------------------------- SHARES ------------------------------------------------- */
+
+    /// @notice Mints to an account that is given what it takes.
+    function _mint(address to, uint256 shares) internal returns (uint256[] memory amounts) {
+        uint256[] memory maxIn = vault.previewMint(shares);
+        _fund(to, maxIn);
+        uint256 epoch = vault.basketEpoch();
+        vm.prank(to);
+        amounts = vault.mint(shares, to, maxIn, epoch);
+    }
+
+    /// @notice Redeems to the account itself, whatever comes.
+    function _redeem(address from, uint256 shares) internal returns (uint256[] memory amounts) {
+        uint256[] memory none = new uint256[](vault.assets().length);
+        uint256 epoch = vault.basketEpoch();
+        vm.prank(from);
+        amounts = vault.redeem(shares, from, from, none, epoch);
+    }
+
+    /// @notice Gives an account these amounts of the basket, and the vault the allowance to take them.
+    function _fund(address account, uint256[] memory amounts) internal {
+        address[] memory basket = vault.assets();
+        vm.startPrank(account);
+        for (uint256 i; i < basket.length; ++i) {
+            TestToken(basket[i]).mint(account, amounts[i]);
+            basket[i].safeApprove(address(vault), amounts[i]);
+        }
+        vm.stopPrank();
+    }
+
     /* ------------------------------------------------- VALUES ------------------------------------------------- */
 
     /// @notice Raw amount worth `usd` (WAD), rounded down.
