@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -94,11 +95,27 @@ def transact(
 ) -> dict[str, Any]:
     """Sends from an impersonated account and returns the receipt; raises `NodeError` if it reverted."""
     call = {"from": sender, "data": f"0x{data.hex()}", "gas": hex(gas), **({"to": to} if to else {})}
-    receipt: dict[str, Any] = endpoint.request("eth_sendTransactionSync", call)
+    receipt = _mined(endpoint, endpoint.request("eth_sendTransaction", call))
     if int(receipt["status"], 16) != 1:
         endpoint.request("eth_call", call, "latest")  # raises with the reason
         raise NodeError(f"a transaction from {sender} to {to} reverted", 0, None)
     return receipt
+
+
+def _mined(endpoint: Endpoint, transaction_hash: str) -> dict[str, Any]:
+    """The receipt of a transaction that the node mines by itself, a few milliseconds after it took it."""
+    nudge_at, give_up_at = time.monotonic() + 2, time.monotonic() + 60
+    while True:
+        receipt: dict[str, Any] | None = endpoint.request("eth_getTransactionReceipt", transaction_hash)
+        if receipt is not None:
+            return receipt
+        now = time.monotonic()
+        if now > give_up_at:
+            raise NodeError(f"{endpoint.name} does not mine transaction {transaction_hash}", 0, None)
+        if now > nudge_at:  # a node whose chain was just set back can miss that something waits
+            nudge_at = give_up_at
+            endpoint.request("evm_mine")
+        time.sleep(0.001)
 
 
 def impersonate(endpoint: Endpoint, account: str, balance: int = 0) -> None:
