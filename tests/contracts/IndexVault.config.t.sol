@@ -81,6 +81,24 @@ contract IndexVaultConfigTest is VaultTest {
         assertEq(weights[LINK], 0.1e18 - 1);
     }
 
+    function test_the_names_of_the_draft_standard_read_the_same() external {
+        assertEq(admin.totalConstituents(), ASSETS);
+        assertEq(admin.totalBasketValue(), NAV);
+        for (uint256 i; i < ASSETS; ++i) {
+            assertTrue(admin.isConstituent(tokens[i]));
+            assertEq(admin.getReserve(tokens[i]), c.amounts[i]);
+        }
+        assertFalse(admin.isConstituent(stranger));
+        vm.expectRevert(abi.encodeWithSelector(IVaultEvents.NotInBasket.selector, stranger));
+        admin.getReserve(stranger);
+    }
+
+    function test_the_reserve_of_a_token_is_without_what_is_claimed() external {
+        vm.mockCallRevert(tokens[DAI], abi.encodeWithSignature("transfer(address,uint256)"), "");
+        _redeem(holder, 1e18);
+        assertEq(admin.getReserve(tokens[DAI]), c.amounts[DAI] - 30e18);
+    }
+
     function test_the_birth_of_a_vault_is_told_by_events() external {
         _approveSeed(c);
         vm.expectEmit();

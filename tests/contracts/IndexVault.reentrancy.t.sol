@@ -86,6 +86,8 @@ contract IndexVaultReentrancyTest is VaultTest {
         doors.push(abi.encodeCall(IVaultAdmin.offerOwnership, (by)));
         doors.push(abi.encodeCall(IVaultAdmin.acceptOwnership, ()));
 
+        doors.push(abi.encodeCall(IVaultAdmin.totalBasketValue, ()));
+        doors.push(abi.encodeCall(IVaultAdmin.getReserve, (tokens[DAI])));
         doors.push(abi.encodeCall(IIndexVault.nav, ()));
         doors.push(abi.encodeCall(IIndexVault.weights, ()));
         doors.push(abi.encodeCall(IIndexVault.sharePrice, ()));

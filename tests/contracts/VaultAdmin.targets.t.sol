@@ -428,6 +428,19 @@ contract VaultAdminTargetsTest is VaultTest {
         assertEq(vault.assets().length, ASSETS - 1);
     }
 
+    function test_what_is_reserved_of_a_quarantined_token_does_not_keep_it() external {
+        vm.mockCallRevert(tokens[WETH], abi.encodeWithSignature("transfer(address,uint256)"), "");
+        _redeem(holder, SHARES / 2);
+        vm.clearMockedCalls();
+        _change(abi.encodeCall(IVaultChanges.quarantine, (tokens[WETH])));
+        TestToken(tokens[WETH]).burn(address(vault), vault.balances()[WETH]);
+        vm.prank(curator);
+        admin.prune(tokens[WETH]);
+        uint256 reserved = vault.reserved(tokens[WETH]);
+        vm.prank(holder);
+        assertEq(vault.claim(tokens[WETH], holder, 0), reserved);
+    }
+
     function test_a_quarantined_token_that_no_longer_exists_is_pruned() external {
         _change(abi.encodeCall(IVaultChanges.quarantine, (tokens[WETH])));
         vm.etch(tokens[WETH], "");

@@ -4,10 +4,12 @@ pragma solidity 0.8.30;
 import {Test} from "forge-std/Test.sol";
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 
-import {Limits} from "../../contracts/interfaces/IIndexVault.sol";
+import {AuctionTerms, Fees, Limits} from "../../contracts/interfaces/IIndexVault.sol";
+import {Book, BookLib} from "../../contracts/libraries/Book.sol";
 import {Bucket} from "../../contracts/libraries/Bucket.sol";
 import {Before, Guard, Outcome} from "../../contracts/libraries/Guard.sol";
 import {Buy, Order, OrderHeader, OrderLib, Sell} from "../../contracts/libraries/OrderLib.sol";
+import {Tokens} from "../../contracts/libraries/Tokens.sol";
 
 /// @notice Libraries as calls, so that their reverts can be expected and their calldata is calldata.
 contract Libraries {
@@ -41,6 +43,23 @@ contract Libraries {
         Guard.valuate(b);
         uint256 needed = Guard.progress(b, limits.minProgress, 0);
         return Guard.check(b, Guard.measure(b, balances), limits, int256(uint256(limits.maxSlippage)), needed, 0, 0);
+    }
+
+    function judgeAt(Before memory b, uint256[] memory balances, int256 slippage) external pure {
+        Guard.valuate(b);
+        Limits memory l = Limits(0.05e18, 0.05e18, 0.1e18, 10e18, 0, 0, 0.0001e18, 1 days, 12);
+        Guard.check(b, Guard.measure(b, balances), l, slippage, 0, 0, 0);
+    }
+
+    function tryBalanceOf(address token, address account) external view returns (bool, uint256) {
+        return Tokens.tryBalanceOf(token, account);
+    }
+
+    function trySend(address token, address to, uint256 amount) external returns (bool sent, uint256 freeMemory) {
+        sent = Tokens.trySend(token, to, amount);
+        assembly ("memory-safe") {
+            freeMemory := mload(0x40)
+        }
     }
 
     function checkDrift(Before memory b, uint256 deadBand) external pure {
@@ -265,6 +284,179 @@ contract BucketTest is Test {
     }
 }
 
+contract BookLibTest is Test {
+    using BookLib for Book;
+
+    function testFuzz_a_book_survives_its_data_contract(uint256 seed, uint8 count) external {
+        Book memory b = _book(seed, count % 33);
+        assertEq(abi.encode(BookLib.load(b.save())), abi.encode(b));
+    }
+
+    function testFuzz_a_glide_stays_between_its_ends_and_within_one(uint256 seed, uint256 time) external {
+        Book memory b = _book(seed, 8);
+        b.glideStart = 1e9;
+        b.glideEnd = 1e9 + bound(seed, 0, 365 days);
+        _share(b.from, seed);
+        _share(b.to, seed + 1);
+        vm.warp(bound(time, b.glideStart, b.glideEnd + 1));
+        uint256[] memory weights = b.weightsNow();
+        uint256 sum;
+        for (uint256 i; i < weights.length; ++i) {
+            assertGe(weights[i], FixedPointMathLib.min(b.from[i], b.to[i]));
+            assertLe(weights[i], FixedPointMathLib.max(b.from[i], b.to[i]));
+            sum += weights[i];
+        }
+        assertLe(sum, 1e18);
+        assertGe(sum, 1e18 - weights.length);
+    }
+
+    function testFuzz_a_removed_asset_leaves_the_others_in_order(uint256 seed, uint8 count, uint8 index) external pure {
+        uint256 n = 1 + count % 32;
+        index = uint8(index % n);
+        Book memory b = _book(seed, n);
+        Book memory left = _book(seed, n);
+        left.remove(index);
+        assertEq(left.tokens.length, n - 1);
+        for (uint256 i; i < n - 1; ++i) {
+            uint256 j = i < index ? i : i + 1;
+            assertEq(left.tokens[i], b.tokens[j]);
+            assertEq(left.units[i], b.units[j]);
+            assertEq(left.from[i], b.from[j]);
+            assertEq(left.to[i], b.to[j]);
+            assertEq(left.quarantined[i], b.quarantined[j]);
+        }
+    }
+
+    function testFuzz_prices_are_spread_over_the_tokens_that_have_one(uint256 seed, uint8 count) external pure {
+        Book memory b = _book(seed, count % 33);
+        address[] memory live = b.live();
+        uint256[] memory prices = new uint256[](live.length);
+        for (uint256 i; i < live.length; ++i) {
+            prices[i] = uint160(live[i]);
+        }
+        uint256[] memory spread = b.spread(prices);
+        assertEq(spread.length, b.tokens.length);
+        for (uint256 i; i < spread.length; ++i) {
+            assertEq(spread[i], b.quarantined[i] ? 0 : uint160(b.tokens[i]));
+        }
+    }
+
+    /// @dev Every field as large as it may be, or anything below.
+    function _book(uint256 seed, uint256 n) internal pure returns (Book memory b) {
+        b.oracle = address(uint160(_draw(seed, 1)));
+        b.executor = address(uint160(_draw(seed, 2)));
+        b.keeper = address(uint160(_draw(seed, 3)));
+        b.limits = Limits(
+            uint64(_draw(seed, 4)),
+            uint64(_draw(seed, 5)),
+            uint64(_draw(seed, 6)),
+            uint64(_draw(seed, 7)),
+            uint64(_draw(seed, 8)),
+            uint64(_draw(seed, 9)),
+            uint64(_draw(seed, 10)),
+            uint32(_draw(seed, 11)),
+            uint32(_draw(seed, 12))
+        );
+        b.auction = AuctionTerms(
+            uint64(_draw(seed, 13)),
+            uint64(_draw(seed, 14)),
+            uint64(_draw(seed, 15)),
+            uint32(_draw(seed, 16)),
+            uint32(_draw(seed, 17))
+        );
+        b.fees = Fees(uint64(_draw(seed, 18)), uint64(_draw(seed, 19)), uint64(_draw(seed, 20)));
+        (b.glideStart, b.glideEnd) = (uint40(_draw(seed, 21)), uint40(_draw(seed, 22)));
+        b.tokens = new address[](n);
+        b.units = new uint256[](n);
+        b.from = new uint256[](n);
+        b.to = new uint256[](n);
+        b.quarantined = new bool[](n);
+        for (uint256 i; i < n; ++i) {
+            b.tokens[i] = address(uint160(_draw(seed, 100 + i)));
+            b.units[i] = 10 ** (_draw(seed, 200 + i) % 19);
+            (b.from[i], b.to[i]) = (uint128(_draw(seed, 300 + i)), uint128(_draw(seed, 400 + i)));
+            b.quarantined[i] = _draw(seed, 500 + i) % 2 == 0;
+        }
+    }
+
+    /// @dev Weights that sum to one.
+    function _share(uint256[] memory weights, uint256 seed) internal pure {
+        uint256 left = 1e18;
+        for (uint256 i; i < weights.length; ++i) {
+            weights[i] = i + 1 == weights.length ? left : _draw(seed, i) % (left + 1);
+            left -= weights[i];
+        }
+    }
+
+    function _draw(uint256 seed, uint256 place) internal pure returns (uint256) {
+        return uint256(keccak256(abi.encode(seed, place)));
+    }
+}
+
+contract TokensTest is Test {
+    Libraries internal libraries = new Libraries();
+
+    function test_a_balance_is_known_if_a_word_came_back() external {
+        _balance(abi.encode(7), true, 7);
+        _balance(abi.encode(7, 8), true, 7);
+        _balance(new bytes(31), false, 0);
+        _balance("", false, 0);
+    }
+
+    function test_a_balance_behind_a_revert_is_unknown() external {
+        vm.mockCallRevert(address(this), abi.encodeWithSignature("balanceOf(address)"), abi.encode(7));
+        (bool known, uint256 amount) = libraries.tryBalanceOf(address(this), address(1));
+        assertFalse(known);
+        assertEq(amount, 0);
+    }
+
+    function test_the_balance_of_an_account_without_code_is_unknown() external view {
+        (bool known, uint256 amount) = libraries.tryBalanceOf(address(0xbeef), address(1));
+        assertFalse(known);
+        assertEq(amount, 0);
+    }
+
+    function test_a_transfer_is_believed_if_it_returned_true_or_nothing() external {
+        _send("", true);
+        _send(abi.encode(1), true);
+        _send(abi.encode(1, 0), true);
+        _send(abi.encode(0), false);
+        _send(abi.encode(2), false);
+        _send(new bytes(31), false);
+        _send(hex"01", false);
+    }
+
+    function test_a_transfer_that_reverts_is_not_believed() external {
+        vm.mockCallRevert(address(this), abi.encodeWithSignature("transfer(address,uint256)"), abi.encode(1));
+        (bool sent,) = libraries.trySend(address(this), address(1), 7);
+        assertFalse(sent);
+    }
+
+    function test_a_transfer_of_an_account_without_code_is_not_believed() external {
+        (bool sent,) = libraries.trySend(address(0xbeef), address(1), 7);
+        assertFalse(sent);
+    }
+
+    function _balance(bytes memory answer, bool expected, uint256 amount) internal {
+        address account = address(0xaa00bB00Cc00DD00Ee00FF001100220033004400);
+        vm.mockCall(address(this), abi.encodeWithSignature("balanceOf(address)", account), answer);
+        (bool known, uint256 told) = libraries.tryBalanceOf(address(this), account);
+        assertEq(known, expected);
+        assertEq(told, amount);
+    }
+
+    function _send(bytes memory answer, bool expected) internal {
+        // The largest amount overwrites as much of the free memory pointer as any can.
+        address to = address(0xaa00bB00Cc00DD00Ee00FF001100220033004400);
+        bytes memory call = abi.encodeWithSignature("transfer(address,uint256)", to, type(uint256).max);
+        vm.mockCall(address(this), call, answer);
+        vm.expectCall(address(this), call);
+        (bool sent, uint256 freeMemory) = libraries.trySend(address(this), to, type(uint256).max);
+        assertEq(sent, expected);
+        assertEq(freeMemory, 0x80);
+    }
+}
+
 contract GuardTest is Test {
     uint256 internal constant WAD = 1e18;
 
@@ -360,6 +552,22 @@ contract GuardTest is Test {
         l.dust -= 1;
         vm.expectRevert(abi.encodeWithSelector(Guard.NotTowardsTarget.selector, 2 * 500_151, 1_000_001 - 301, 601));
         libraries.judge(_odd(), _two(1_499_850, 1_500_151), l);
+    }
+
+    function test_a_negative_slippage_asks_for_more_than_was_sold() external {
+        Before memory b = _pair(1, 1, 2e6, 1e6);
+        libraries.judgeAt(b, _two(1_900_000, 1_102_000), -0.02e18);
+        vm.expectRevert(abi.encodeWithSelector(Guard.UnfairTrade.selector, 100_000, 101_999, -0.02e18));
+        libraries.judgeAt(b, _two(1_900_000, 1_101_999), -0.02e18);
+    }
+
+    function test_the_least_fill_is_rounded_up() external pure {
+        Before memory b = _odd();
+        Guard.valuate(b);
+        assertEq(b.gap, 1_000_001);
+        assertEq(Guard.progress(b, 0, 0.5e18), 500_001);
+        // The larger of the two counts.
+        assertEq(Guard.progress(b, 0.2e18, 0.5e18), 600_001);
     }
 
     function test_the_least_progress_is_rounded_up() external {

@@ -22,6 +22,8 @@ contract HostileToken is TestToken {
         LIAR,
         /// Sends, and hides its balance from then on.
         HIDER,
+        /// Does not send, says so, and hides its balance from then on.
+        SULKER,
         /// Sends half, and says that it sent.
         HALF,
         /// Neither true nor nothing.
@@ -72,9 +74,8 @@ contract HostileToken is TestToken {
             (entered,) = msg.sender.call(_door);
             if (!entered) return false;
         }
-        bool sent = super.transfer(to, amount);
-        _hidden = kind == Kind.HIDER;
-        return sent;
+        if (kind == Kind.HIDER || kind == Kind.SULKER) _hidden = true;
+        return kind != Kind.SULKER && super.transfer(to, amount);
     }
 
     /// @dev Runs out of gas if there is not as much.
