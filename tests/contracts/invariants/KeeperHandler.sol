@@ -3,15 +3,15 @@ pragma solidity 0.8.30;
 
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 
-import {Limits, VaultConfig} from "../../../contracts/interfaces/IIndexVault.sol";
+import {AuctionTerms, Limits, VaultConfig} from "../../../contracts/interfaces/IIndexVault.sol";
 import {Order, OrderLib, Sell} from "../../../contracts/libraries/OrderLib.sol";
 import {Call} from "../utils/ScriptedExecutor.sol";
 import {TestToken} from "../utils/Tokens.sol";
 import {VaultTest} from "../utils/VaultTest.sol";
 
 /// @notice A stolen key at work: the keeper, who also owns the executor and the market, chooses every outcome, the
-///         timing and the price error, while others mint, redeem and donate. The handler keeps its own books, in exact
-///         values, and notes the first rule that is broken.
+///         timing and the price error, while others mint, redeem and donate; or, as a filler, anyone does the same by
+///         auction. The handler keeps its own books, in exact values, and notes the first rule that is broken.
 contract KeeperHandler is VaultTest {
     using FixedPointMathLib for uint256;
 
@@ -23,6 +23,7 @@ contract KeeperHandler is VaultTest {
     string public broken;
 
     uint256 public rebalanced;
+    uint256 public filled;
     uint256 public refused;
     uint256 public shareMoves;
 
@@ -41,6 +42,7 @@ contract KeeperHandler is VaultTest {
     uint256 public lastAt;
 
     Limits internal _limits;
+    AuctionTerms internal _auction;
     uint256[] internal _startPrices;
 
     /// @dev The vault before or after a batch, in whole 1e-36 USD.
@@ -72,8 +74,11 @@ contract KeeperHandler is VaultTest {
             cooldown: 60
         });
         _limits = c.limits;
+        c.auction =
+            AuctionTerms({openBand: 0.01e18, premium: 0.01e18, minFill: 0.1e18, keeperGrace: 1 hours, length: 1 hours});
+        _auction = c.auction;
         _startPrices = prices;
-        vault = _deploy(c);
+        _deploy(c);
     }
 
     /* ------------------------------------------------ THE KEEPER ------------------------------------------------ */
@@ -91,7 +96,7 @@ contract KeeperHandler is VaultTest {
         uint256 choice = _draw(seed, 1) % 4;
         uint256 loss = choice == 0 ? most : choice == 1 ? most + most / 1000 : _draw(seed, 2) % (most + 1);
         _take(plan, loss);
-        _send(plan, seed);
+        _send(plan, seed, false);
     }
 
     /// @notice A batch that gives the vault more than it takes.
@@ -101,7 +106,7 @@ contract KeeperHandler is VaultTest {
         for (uint256 i; i < ASSETS; ++i) {
             plan.bought[i] += plan.bought[i].mulWad(_draw(seed, 3) % 0.01e18);
         }
-        _send(plan, seed);
+        _send(plan, seed, false);
     }
 
     /// @notice A batch that trades too far in one asset, now and then past its target by about the dust allowance.
@@ -113,7 +118,7 @@ contract KeeperHandler is VaultTest {
         if (plan.sold[i] == 0) plan.bought[i] += away;
         else plan.sold[i] += away;
         _take(plan, FixedPointMathLib.min(away, nav.mulWad(_limits.maxBatchLoss)));
-        _send(plan, seed);
+        _send(plan, seed, false);
     }
 
     /// @notice Anything at all.
@@ -124,7 +129,38 @@ contract KeeperHandler is VaultTest {
             if (_draw(seed, 10 + i) % 3 == 0) plan.sold[i] = nav.mulWad(_draw(seed, 20 + i) % 0.1e18);
             if (_draw(seed, 30 + i) % 3 == 0) plan.bought[i] = nav.mulWad(_draw(seed, 40 + i) % 0.1e18);
         }
-        _send(plan, seed);
+        _send(plan, seed, false);
+    }
+
+    /// @notice A stranger waits until the keeper counts as silent, opens an auction, and fills at the price of the moment,
+    ///         or slightly below it, in the direction of the targets or past them.
+    function fill(uint256 seed) external {
+        if (vault.auctionOpenedAt() == 0) {
+            uint256 silentAt = vault.calmAt() + _auction.keeperGrace;
+            if (block.timestamp < silentAt) _wait(silentAt - block.timestamp);
+            try vault.openAuction() {}
+            catch {
+                return;
+            }
+        }
+        uint256 readyAt = vault.settledAt() + _limits.cooldown;
+        if (block.timestamp < readyAt) _wait(readyAt - block.timestamp);
+        _wait(_draw(seed, 70) % _auction.length);
+        Plan memory plan = _towardsTargets(seed);
+        if (plan.sum == 0) return;
+        // What must come back for what is sold: from a premium down to the keeper's own limit.
+        uint256 price = _auctionPrice();
+        // Raw amounts round down, by far less than this.
+        if (_draw(seed, 71) % 4 == 0) price -= 1e13;
+        else price += 1e13;
+        uint256 bought;
+        for (uint256 i; i < ASSETS; ++i) {
+            bought += plan.bought[i];
+        }
+        for (uint256 i; i < ASSETS; ++i) {
+            if (bought != 0) plan.bought[i] = plan.bought[i].fullMulDivUp(plan.sum.mulWad(price), bought);
+        }
+        _send(plan, seed, true);
     }
 
     /// @notice Waits, mostly about as long as the vault cools down.
@@ -204,9 +240,17 @@ contract KeeperHandler is VaultTest {
         return (address(vault), address(market), accounts);
     }
 
-    function _send(Plan memory plan, uint256 seed) internal {
+    /// @dev What must be bought for a dollar sold, WAD, in the auction that runs now.
+    function _auctionPrice() internal view returns (uint256) {
+        uint256 openedAt = vault.auctionOpenedAt();
+        if (openedAt == 0) return WAD; // it ended while the filler waited
+        uint256 elapsed = block.timestamp - openedAt;
+        return WAD + _auction.premium - (uint256(_auction.premium) + _limits.maxSlippage) * elapsed / _auction.length;
+    }
+
+    function _send(Plan memory plan, uint256 seed, bool open) internal {
         // An impatient keeper would mostly meet the cooldown.
-        uint256 readyAt = vault.lastRebalance() + _limits.cooldown;
+        uint256 readyAt = vault.settledAt() + _limits.cooldown;
         if (block.timestamp < readyAt && _draw(seed, 91) % 8 != 0) _wait(readyAt - block.timestamp);
 
         Order memory order = _order();
@@ -223,16 +267,44 @@ contract KeeperHandler is VaultTest {
         }
         order.sells = sells;
 
+        if (open) _fill(order, calls);
+        else _rebalanceAs(order, calls);
+    }
+
+    function _rebalanceAs(Order memory order, Call[] memory calls) internal {
         Books memory before = _books(0);
         uint256 nonce = vault.nonce();
         vm.prank(keeper);
         try vault.rebalance(OrderLib.encode(order, abi.encode(calls))) {
             if (vault.nonce() != nonce + 1) _break("a batch did not use one nonce");
-            _account(before, _books(before.nav));
+            _account(before, _books(before.nav), WAD - _limits.maxSlippage);
         } catch {
             if (vault.nonce() != nonce) _break("a refused batch used a nonce");
             ++refused;
         }
+    }
+
+    function _fill(Order memory order, Call[] memory calls) internal {
+        Books memory before = _books(0);
+        order.nonce = vault.openNonce() + 1;
+        uint256 nonce = vault.nonce();
+        bool live = vault.auctionOpenedAt() != 0;
+        uint256 price = live ? _auctionPrice() : 0;
+        vm.prank(stranger);
+        try vault.rebalanceOpen(OrderLib.encode(order, abi.encode(calls))) {
+            if (!live) _break("a fill without an auction");
+            if (vault.openNonce() != order.nonce) _break("a fill did not use one nonce");
+            if (before.gap < before.nav.mulWad(_auction.openBand)) _break("a fill below the band");
+            Books memory later = _books(before.nav);
+            if (later.gap + before.gap.mulWad(_auction.minFill) > before.gap + 4 * ASSETS * WAD) {
+                _break("a small fill");
+            }
+            _account(before, later, price);
+            ++filled;
+        } catch {
+            ++refused;
+        }
+        if (vault.nonce() != nonce) _break("a fill burnt the keeper's nonce");
     }
 
     /// @dev The vault at oracle prices; the gap is taken to targets of `yardstick`, or of its own NAV if that is zero.
@@ -248,8 +320,9 @@ contract KeeperHandler is VaultTest {
         }
     }
 
-    /// @dev Books a batch that passed, and checks what must hold for it alone.
-    function _account(Books memory x, Books memory y) internal {
+    /// @dev Books a batch that passed, and checks what must hold for it alone. `price` is what had to be bought for a
+    ///      dollar sold, WAD.
+    function _account(Books memory x, Books memory y, uint256 price) internal {
         uint256 sold;
         uint256 bought;
         uint256 market0;
@@ -259,13 +332,13 @@ contract KeeperHandler is VaultTest {
             if (more) bought += y.values[i] - x.values[i];
             else sold += x.values[i] - y.values[i];
             // The market price errs against the vault wherever it can.
-            uint256 price = more ? WAD - DELTA : WAD + DELTA;
-            market0 += x.values[i].mulWad(price);
-            market1 += y.values[i].mulWad(price);
+            uint256 truth = more ? WAD - DELTA : WAD + DELTA;
+            market0 += x.values[i].mulWad(truth);
+            market1 += y.values[i].mulWad(truth);
         }
         // Each sum of rounded values may be off by a wei of USD an asset.
         uint256 slack = 4 * ASSETS * WAD;
-        if (bought + slack < sold.mulWad(WAD - _limits.maxSlippage)) _break("not value for value");
+        if (bought + slack < sold.mulWad(price)) _break("not value for value");
         if (y.nav + slack < x.nav.mulWad(WAD - _limits.maxBatchLoss)) _break("batch loss");
         if (y.gap > x.gap) _break("drift rose");
         if (y.gap + x.nav.mulWad(_limits.minProgress) > x.gap + slack) _break("too little progress");

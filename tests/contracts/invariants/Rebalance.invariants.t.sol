@@ -41,6 +41,7 @@ contract RebalanceInvariants is Test {
         }
         invariant_a_stolen_key_stays_within_its_bounds();
         assertGt(handler.rebalanced(), 50);
+        assertGt(handler.filled(), 5);
         assertGt(handler.refused(), 50);
         assertGt(handler.shareMoves(), 20);
         // The keeper takes nearly all that the budgets allow.
@@ -91,7 +92,7 @@ contract RebalanceInvariants is Test {
     }
 
     function _acts() internal pure returns (bytes4[] memory acts) {
-        acts = new bytes4[](14);
+        acts = new bytes4[](16);
         // The keeper's greed is the subject, and without drift there is nothing to take.
         for (uint256 i; i < 4; ++i) {
             acts[i] = KeeperHandler.drain.selector;
@@ -106,5 +107,7 @@ contract RebalanceInvariants is Test {
         acts[11] = KeeperHandler.mint.selector;
         acts[12] = KeeperHandler.redeem.selector;
         acts[13] = KeeperHandler.donate.selector;
+        acts[14] = KeeperHandler.fill.selector;
+        acts[15] = KeeperHandler.fill.selector;
     }
 }
