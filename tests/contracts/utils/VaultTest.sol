@@ -10,7 +10,7 @@ import {PriceOracle} from "../../../contracts/PriceOracle.sol";
 import {Limits, VaultConfig} from "../../../contracts/interfaces/IIndexVault.sol";
 import {FeedConfig} from "../../../contracts/interfaces/IPriceOracle.sol";
 import {Buy, Order, OrderLib, Sell} from "../../../contracts/libraries/OrderLib.sol";
-import {Feed} from "./Feeds.sol";
+import {Feed, plainFeed} from "./Feeds.sol";
 import {Call, ScriptedExecutor} from "./ScriptedExecutor.sol";
 import {TestToken} from "./Tokens.sol";
 
@@ -78,9 +78,9 @@ abstract contract VaultTest is Test {
         FeedConfig[] memory configs = new FeedConfig[](ASSETS);
         for (uint256 i; i < ASSETS; ++i) {
             configs[i] =
-                FeedConfig(tokens[i], address(feeds[i]), HEARTBEAT, uint128(prices[i] / 10), uint128(prices[i] * 10));
+                plainFeed(tokens[i], address(feeds[i]), HEARTBEAT, uint128(prices[i] / 10), uint128(prices[i] * 10));
         }
-        return new PriceOracle(configs);
+        return new PriceOracle(configs, address(0), 0);
     }
 
     function _looseLimits() internal pure returns (Limits memory) {
