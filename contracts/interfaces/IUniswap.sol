@@ -16,6 +16,8 @@ interface IUniswapV2Factory {
 
 /// @notice What Ballast calls of a Uniswap V3 pool.
 interface IUniswapV3Pool {
+    function token0() external view returns (address);
+    function token1() external view returns (address);
     function tickSpacing() external view returns (int24);
     function liquidity() external view returns (uint128);
     function tickBitmap(int16 word) external view returns (uint256);
@@ -46,6 +48,11 @@ interface IUniswapV3Pool {
             uint32 secondsOutside,
             bool initialized
         );
+
+    function observe(uint32[] calldata secondsAgos)
+        external
+        view
+        returns (int56[] memory tickCumulatives, uint160[] memory secondsPerLiquidityCumulativeX128s);
 
     function swap(
         address recipient,

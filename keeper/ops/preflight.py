@@ -137,7 +137,8 @@ def _oracle(endpoint: Endpoint, reading: Reading) -> str:
     if refusals := reading.refusals():
         raise Refused("; ".join(refusals))
     feeds = bindings.view(endpoint, "PriceOracle", reading.vault.oracle, "feeds", block=reading.tag)
-    heartbeat = {token: seconds for token, _, seconds, _, _ in feeds}
+    # A price of two feeds is as old as the older one, which may be the slower one.
+    heartbeat = {token: max(seconds, quote[1]) for token, _, seconds, _, _, quote, *_ in feeds}
     ages = (
         f"{facts.token.symbol} {reading.block.timestamp - facts.price_updated_at} s"
         f" of {heartbeat[facts.token.address.lower()]} s"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from eth_typing import HexAddress, HexStr
@@ -24,6 +24,7 @@ from keeper.chain.fields import Address, Strict
 from keeper.chain.rpc import Endpoint
 from keeper.domain.errors import InputError
 from keeper.domain.parse import explain
+from keeper.submit.order import ZERO_ADDRESS
 from keeper.submit.signer import development_addresses
 from keeper.units import Fraction, format_units, to_wad
 
@@ -33,18 +34,97 @@ Send = Callable[[str | None, bytes], Mapping[str, Any]]
 Progress = Callable[[str], None]
 
 
-class FeedConfig(Strict):
-    """How a token is priced. `heartbeat` in seconds; the bounds in USD for one whole token, exclusive."""
+MAX_HEARTBEAT = 3 * 24 * 3600
+"""The contract's bound, seconds."""
 
-    token: Address
+_Heartbeat = Annotated[int, Field(gt=0, le=MAX_HEARTBEAT)]
+_Part = Annotated[Fraction, Field(gt=0, le=1)]
+
+
+class QuoteConfig(Strict):
+    """A second feed, in USD, that the first one's answer is multiplied by. Units as in `FeedConfig`."""
+
     feed: Address
-    heartbeat: int = Field(gt=0, lt=2**32)
+    heartbeat: _Heartbeat
     min_price: Fraction
     max_price: Fraction
 
-    def encoded(self) -> tuple[str, str, int, int, int]:
-        """In the order of the contract's `FeedConfig`, prices in USD WAD."""
-        return self.token, self.feed, self.heartbeat, to_wad(self.min_price), to_wad(self.max_price)
+    def encoded(self) -> tuple[Any, ...]:
+        """In the order of the contract's `QuoteConfig`."""
+        return self.feed, self.heartbeat, to_wad(self.min_price), to_wad(self.max_price)
+
+
+class ShareConfig(Strict):
+    """How far the rate of an ERC-4626 share is believed, as fractions: above and below its checkpoint, and how far the
+    checkpoint may move in a day."""
+
+    max_above: _Part
+    max_below: _Part
+    max_drift_per_day: _Part
+
+    def encoded(self) -> tuple[Any, ...]:
+        """In the order of the contract's `ShareConfig`, WAD."""
+        return to_wad(self.max_above), to_wad(self.max_below), to_wad(self.max_drift_per_day)
+
+
+class AnchorConfig(Strict):
+    """A Uniswap V3 pool whose mean price over `window` seconds the price may not stand further from than
+    `max_deviation`, a fraction."""
+
+    pool: Address
+    window: int = Field(gt=0, lt=2**32)
+    max_deviation: _Part
+
+    def encoded(self) -> tuple[Any, ...]:
+        """In the order of the contract's `AnchorConfig`, the fraction in WAD."""
+        return self.pool, self.window, to_wad(self.max_deviation)
+
+
+class FeedConfig(Strict):
+    """How a token is priced. `heartbeat` in seconds; the bounds, exclusive, on what the feed answers: USD for one whole
+    token, or what `quote` prices.
+
+    With `share`, the token is an ERC-4626 share, and the feed prices what it is a share of.
+    """
+
+    token: Address
+    feed: Address
+    heartbeat: _Heartbeat
+    min_price: Fraction
+    max_price: Fraction
+    quote: QuoteConfig | None = None
+    share: ShareConfig | None = None
+    anchor: AnchorConfig | None = None
+
+    def encoded(self) -> tuple[Any, ...]:
+        """In the order of the contract's `FeedConfig`, prices in WAD. All zero for what there is none of."""
+        return (
+            self.token,
+            self.feed,
+            self.heartbeat,
+            to_wad(self.min_price),
+            to_wad(self.max_price),
+            self.quote.encoded() if self.quote else (ZERO_ADDRESS, 0, 0, 0),
+            self.share.encoded() if self.share else (0, 0, 0),
+            self.anchor.encoded() if self.anchor else (ZERO_ADDRESS, 0, 0),
+        )
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Every contract that the price is made of, apart from tokens."""
+        others = (self.quote and self.quote.feed, self.anchor and self.anchor.pool)
+        return (self.feed, *(source for source in others if source))
+
+
+class SequencerConfig(Strict):
+    """The uptime feed of an L2's sequencer, and for how many seconds after a start no price is given."""
+
+    feed: Address
+    grace: int = Field(gt=0, lt=2**32)
+
+    def encoded(self) -> tuple[str, int]:
+        """In the order of the oracle's constructor."""
+        return self.feed, self.grace
 
 
 class AssetConfig(FeedConfig):
@@ -131,6 +211,13 @@ class DeployConfig(Strict):
     fees: FeesConfig = FeesConfig()
     assets: tuple[AssetConfig, ...] = Field(min_length=1, max_length=32)
     feeds: tuple[FeedConfig, ...] = ()
+    sequencer: SequencerConfig | None = None
+
+    @property
+    def oracle(self) -> tuple[list[tuple[Any, ...]], str, int]:
+        """What the oracle is constructed with: its feeds, the sequencer's feed (zero: none) and its grace."""
+        feed, grace = self.sequencer.encoded() if self.sequencer else (ZERO_ADDRESS, 0)
+        return [priced.encoded() for priced in self.priced], feed, grace
 
     @property
     def priced(self) -> tuple[FeedConfig, ...]:
@@ -174,8 +261,7 @@ def deploy(endpoint: Endpoint, config: DeployConfig, deployer: str, send: Send, 
     _check_seed(endpoint, config, deployer, amounts)
 
     progress("deploying the price oracle")
-    feeds = [feed.encoded() for feed in config.priced]
-    oracle = _created(send(None, constructor_call("PriceOracle", feeds)))
+    oracle = _created(send(None, constructor_call("PriceOracle", *config.oracle)))
     progress("deploying the swap executor")
     executor = _created(send(None, constructor_call("SwapExecutor")))
     progress("deploying the code that changes settings")
@@ -237,6 +323,7 @@ def verify(endpoint: Endpoint, config: DeployConfig, deployment: Deployment, amo
     """Raises `InputError` unless the chain says what the configuration says."""
     block = hex(deployment.deployment_block.number)
     weights = [to_wad(asset.weight) for asset in config.assets]
+    feeds, *sequencer = config.oracle
     expected: dict[tuple[str, str], Any] = {
         ("IndexVault", "name"): config.name,
         ("IndexVault", "symbol"): config.symbol,
@@ -250,7 +337,8 @@ def verify(endpoint: Endpoint, config: DeployConfig, deployment: Deployment, amo
         ("VaultAdmin", "guardian"): config.guardian or config.owner,
         ("VaultAdmin", "feeRecipient"): config.fee_recipient or config.owner,
         ("VaultAdmin", "timelock"): config.timelock,
-        ("PriceOracle", "feeds"): [feed.encoded() for feed in config.priced],
+        ("PriceOracle", "feeds"): feeds,
+        ("PriceOracle", "sequencer"): sequencer,
     }
     for (contract, function), wanted in expected.items():
         address = deployment.oracle if contract == "PriceOracle" else deployment.vault
@@ -267,7 +355,7 @@ def verify(endpoint: Endpoint, config: DeployConfig, deployment: Deployment, amo
         config.fees.encoded(),
     )
     _compare(f"IndexVault.book() at {deployment.vault}", book[: len(settings)], settings)
-    # Answers only if every price is fresh, positive and inside its bounds.
+    # Answers only if every source of every price holds.
     view(endpoint, "PriceOracle", deployment.oracle, "prices", [feed.token for feed in config.priced], block=block)
 
 
@@ -279,8 +367,9 @@ def _check_roles(endpoint: Endpoint, config: DeployConfig) -> None:
 
 
 def _check_seed(endpoint: Endpoint, config: DeployConfig, deployer: str, amounts: list[int]) -> None:
-    for feed in config.priced:
-        code_hash(endpoint, feed.feed)
+    sources = [source for feed in config.priced for source in feed.sources]
+    for source in sources + ([config.sequencer.feed] if config.sequencer else []):
+        code_hash(endpoint, source)
     for asset, amount in zip(config.assets, amounts, strict=True):
         held = view(endpoint, ERC20, asset.token, "balanceOf", deployer, block="latest")
         if held < amount:

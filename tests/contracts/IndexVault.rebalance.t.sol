@@ -580,7 +580,8 @@ contract IndexVaultRebalanceTest is VaultTest {
     function test_a_dead_feed_of_any_asset_stops_rebalancing() external {
         for (uint256 i; i < ASSETS; ++i) {
             feeds[i].setDead(true);
-            _refused(_trade(DAI, 1e18, LINK, 1e17), abi.encodeWithSelector(Feed.FeedIsDead.selector));
+            bytes memory reason = abi.encodeWithSelector(IPriceOracle.NoAnswer.selector, tokens[i], feeds[i]);
+            _refused(_trade(DAI, 1e18, LINK, 1e17), reason);
             feeds[i].setDead(false);
         }
     }

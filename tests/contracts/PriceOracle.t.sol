@@ -1,23 +1,28 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {Test} from "forge-std/Test.sol";
+import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 
 import {PriceOracle} from "../../contracts/PriceOracle.sol";
-import {FeedConfig, IPriceOracle} from "../../contracts/interfaces/IPriceOracle.sol";
-import {Aggregator, Feed, ProxyFeed} from "./utils/Feeds.sol";
+import {
+    AnchorConfig,
+    FeedConfig,
+    IPriceOracle,
+    QuoteConfig,
+    ShareConfig
+} from "../../contracts/interfaces/IPriceOracle.sol";
+import {Aggregator, Feed, ProxyFeed, RawFeed, plainFeed} from "./utils/Feeds.sol";
+import {OracleTest} from "./utils/OracleTest.sol";
 
-/// @notice Which prices are believed, and which configurations.
-contract PriceOracleTest is Test {
-    uint32 internal constant HEARTBEAT = 1 hours;
-
+/// @notice Which answers of a single feed are believed, and which configurations. And the L2's sequencer.
+contract PriceOracleTest is OracleTest {
     address internal a = makeAddr("a");
     address internal b = makeAddr("b");
     address internal c = makeAddr("c");
     Feed internal feed;
 
-    function setUp() external {
-        vm.warp(1_750_000_000);
+    function setUp() public override {
+        super.setUp();
         feed = new Feed(8, 2_000e8);
     }
 
@@ -26,9 +31,9 @@ contract PriceOracleTest is Test {
     function test_answers_of_any_decimals_become_wad() external {
         uint8[6] memory decimals = [0, 6, 8, 12, 17, 18];
         for (uint256 i; i < decimals.length; ++i) {
-            Feed any = new Feed(decimals[i], int192(int256(1_234 * 10 ** decimals[i])));
-            (uint256 price, uint256 updatedAt) = _one(any).latest(a);
-            assertEq(price, 1_234e18);
+            IPriceOracle oracle = _one(new Feed(decimals[i], int192(int256(1_234 * 10 ** decimals[i]))));
+            assertEq(_price(oracle, a), 1_234e18);
+            (, uint256 updatedAt) = oracle.latest(a);
             assertEq(updatedAt, block.timestamp);
         }
     }
@@ -42,54 +47,71 @@ contract PriceOracleTest is Test {
         assertEq(oracle.prices(_tokens(b, a, c)), _numbers(pb, pa, pc));
         assertEq(oracle.prices(_tokens(c, a, b)), _numbers(pc, pa, pb));
         assertEq(oracle.prices(_tokens(b, b, a)), _numbers(pb, pb, pa));
+        assertEq(oracle.prices(_tokens(a, c, c)), _numbers(pa, pc, pc));
+        assertEq(oracle.prices(_tokens(c)), _numbers(pc));
         assertEq(oracle.prices(new address[](0)).length, 0);
-    }
-
-    function test_a_basket_in_the_order_of_the_feeds_is_not_searched() external {
-        FeedConfig[] memory configs = new FeedConfig[](32);
-        address[] memory ordered = new address[](32);
-        address[] memory backwards = new address[](32);
-        for (uint160 i; i < 32; ++i) {
-            configs[i] = FeedConfig(address(i + 1), address(feed), HEARTBEAT, 0, type(uint128).max);
-            ordered[i] = backwards[31 - i] = address(i + 1);
-        }
-        IPriceOracle oracle = new PriceOracle(configs);
-        oracle.prices(ordered);
-
-        uint256 gas = gasleft();
-        oracle.prices(backwards);
-        uint256 searched = gas - gasleft();
-        gas = gasleft();
-        oracle.prices(ordered);
-        assertLt(gas - gasleft(), searched * 3 / 4);
     }
 
     function test_a_token_without_a_feed_is_named() external {
         address unknown = makeAddr("unknown");
         IPriceOracle oracle = _three();
+        _refused(oracle, unknown, abi.encodeWithSelector(IPriceOracle.NoFeed.selector, unknown));
+        _refused(oracle, address(0), abi.encodeWithSelector(IPriceOracle.NoFeed.selector, address(0)));
         vm.expectRevert(abi.encodeWithSelector(IPriceOracle.NoFeed.selector, unknown));
         oracle.prices(_tokens(a, unknown, b));
-        vm.expectRevert(abi.encodeWithSelector(IPriceOracle.NoFeed.selector, unknown));
-        oracle.latest(unknown);
+        // The place after the last one is empty.
+        vm.expectRevert(abi.encodeWithSelector(IPriceOracle.NoFeed.selector, address(0)));
+        oracle.prices(_tokens(c, address(0), b));
 
-        oracle = new PriceOracle(new FeedConfig[](0));
-        vm.expectRevert(abi.encodeWithSelector(IPriceOracle.NoFeed.selector, a));
-        oracle.latest(a);
+        oracle = new PriceOracle(new FeedConfig[](0), address(0), 0);
+        _refused(oracle, a, abi.encodeWithSelector(IPriceOracle.NoFeed.selector, a));
     }
 
     function test_one_refused_price_refuses_them_all() external {
         IPriceOracle oracle = _three();
         Feed(oracle.feeds()[1].feed).set(0);
-        vm.expectRevert(abi.encodeWithSelector(IPriceOracle.NotPositive.selector, b, 0));
+        bytes memory reason = abi.encodeWithSelector(IPriceOracle.NotPositive.selector, b, 0);
+        vm.expectRevert(reason);
+        oracle.prices(_tokens(a, b, c));
+        vm.expectRevert(reason);
         oracle.prices(_tokens(a, c, b));
+        oracle.prices(_tokens(a, c, a));
         oracle.latest(a);
     }
 
     function test_the_configuration_reads_back() external {
-        FeedConfig[] memory configs = new FeedConfig[](2);
-        configs[0] = FeedConfig(a, address(feed), 1, 2, 3);
-        configs[1] = FeedConfig(b, address(feed), 4, 5, 6);
-        assertEq(abi.encode(new PriceOracle(configs).feeds()), abi.encode(configs));
+        FeedConfig[] memory configs = _configs(
+            FeedConfig(
+                a,
+                address(feed),
+                1,
+                2,
+                3,
+                QuoteConfig(address(new Feed(6, 1e6)), 4, 5, 6),
+                ShareConfig(0, 0, 0),
+                AnchorConfig(address(0), 0, 0)
+            ),
+            plainFeed(b, address(feed), 7, 8, 9)
+        );
+        assertEq(abi.encode(new PriceOracle(configs, address(0), 0).feeds()), abi.encode(configs));
+    }
+
+    function test_both_doors_judge_alike(int256 answer, uint256 size, uint256 age, uint256 bounds, uint256 decimals)
+        external
+    {
+        // Answers of all sizes, of about the age of the heartbeat, against bounds of all sizes.
+        RawFeed raw = new RawFeed(uint8(decimals % 19));
+        raw.set(answer >> size % 256, 0, block.timestamp + HEARTBEAT - age % (3 * HEARTBEAT));
+        uint128 min = uint128(bounds) >> bounds % 128;
+        IPriceOracle oracle =
+            _oracle(plainFeed(a, address(raw), HEARTBEAT, min, uint128(_max(bounds >> 128, uint256(min) + 1))));
+
+        try oracle.latest(a) returns (uint256 price, uint256) {
+            assertEq(oracle.prices(_tokens(a))[0], price);
+        } catch (bytes memory reason) {
+            vm.expectRevert(reason);
+            oracle.prices(_tokens(a));
+        }
     }
 
     /* ---------------------------------------------------- AGE ---------------------------------------------------- */
@@ -98,47 +120,90 @@ contract PriceOracleTest is Test {
         IPriceOracle oracle = _one(feed);
         uint256 updatedAt = block.timestamp;
         skip(HEARTBEAT);
-        oracle.latest(a);
+        _price(oracle, a);
 
         skip(1);
-        _refused(
-            oracle, abi.encodeWithSelector(IPriceOracle.StalePrice.selector, a, updatedAt, block.timestamp, HEARTBEAT)
-        );
+        _refused(oracle, a, _stale(a, updatedAt, HEARTBEAT));
     }
 
     function test_an_answer_from_the_future_is_refused() external {
         IPriceOracle oracle = _one(feed);
         feed.setAt(2_000e8, block.timestamp + 1);
-        _refused(
-            oracle,
-            abi.encodeWithSelector(IPriceOracle.StalePrice.selector, a, block.timestamp + 1, block.timestamp, HEARTBEAT)
-        );
+        _refused(oracle, a, _stale(a, block.timestamp + 1, HEARTBEAT));
         skip(1);
-        oracle.latest(a);
+        _price(oracle, a);
     }
 
     function test_a_feed_that_never_answered_is_refused() external {
         IPriceOracle oracle = _one(feed);
         feed.setAt(2_000e8, 0);
-        _refused(oracle, abi.encodeWithSelector(IPriceOracle.StalePrice.selector, a, 0, block.timestamp, HEARTBEAT));
+        _refused(oracle, a, _stale(a, 0, HEARTBEAT));
     }
 
-    function test_a_feed_that_reverts_is_not_caught() external {
+    function test_age_counts_from_the_answer_and_not_from_the_start_of_its_round() external {
+        RawFeed raw = new RawFeed(8);
+        IPriceOracle oracle = _oracle(plainFeed(a, address(raw), HEARTBEAT, 0, type(uint128).max));
+        raw.set(1e8, 0, block.timestamp);
+        assertEq(_price(oracle, a), 1e18);
+        raw.set(1e8, block.timestamp, block.timestamp - HEARTBEAT - 1);
+        _refused(oracle, a, _stale(a, block.timestamp - HEARTBEAT - 1, HEARTBEAT));
+        raw.set(1e8, 0, type(uint256).max);
+        _refused(oracle, a, _stale(a, type(uint256).max, HEARTBEAT));
+    }
+
+    /* --------------------------------------------------- ANSWER --------------------------------------------------- */
+
+    function test_a_feed_that_reverts_is_named() external {
         IPriceOracle oracle = _one(feed);
         feed.setDead(true);
-        _refused(oracle, abi.encodeWithSelector(Feed.FeedIsDead.selector));
+        _refused(oracle, a, abi.encodeWithSelector(IPriceOracle.NoAnswer.selector, a, feed));
     }
 
-    /* -------------------------------------------------- BOUNDS -------------------------------------------------- */
+    function test_a_feed_that_lost_its_code_is_named() external {
+        IPriceOracle oracle = _one(feed);
+        vm.etch(address(feed), "");
+        _refused(oracle, a, abi.encodeWithSelector(IPriceOracle.NoAnswer.selector, a, feed));
+    }
+
+    function test_a_reply_is_five_words_or_more() external {
+        RawFeed raw = new RawFeed(8);
+        IPriceOracle oracle = _oracle(plainFeed(a, address(raw), HEARTBEAT, 0, type(uint128).max));
+        bytes memory reply = abi.encode(1, 2_000e8, block.timestamp, block.timestamp, 1);
+        raw.setReply(reply);
+        assertEq(_price(oracle, a), 2_000e18);
+        raw.setReply(bytes.concat(reply, new bytes(1000)));
+        assertEq(_price(oracle, a), 2_000e18);
+
+        bytes memory reason = abi.encodeWithSelector(IPriceOracle.NoAnswer.selector, a, raw);
+        assembly ("memory-safe") {
+            mstore(reply, 159)
+        }
+        raw.setReply(reply);
+        _refused(oracle, a, reason);
+        raw.setReply("");
+        _refused(oracle, a, reason);
+    }
 
     function test_an_answer_is_positive() external {
         IPriceOracle oracle = _one(feed);
-        feed.set(0);
-        _refused(oracle, abi.encodeWithSelector(IPriceOracle.NotPositive.selector, a, 0));
-        feed.set(-1);
-        _refused(oracle, abi.encodeWithSelector(IPriceOracle.NotPositive.selector, a, -1));
-        feed.set(type(int192).min);
-        _refused(oracle, abi.encodeWithSelector(IPriceOracle.NotPositive.selector, a, type(int192).min));
+        int192[3] memory answers = [int192(0), -1, type(int192).min];
+        for (uint256 i; i < answers.length; ++i) {
+            feed.set(answers[i]);
+            _refused(oracle, a, abi.encodeWithSelector(IPriceOracle.NotPositive.selector, a, answers[i]));
+        }
+    }
+
+    function test_an_answer_beyond_all_measure_is_out_of_bounds() external {
+        // The second and third wrap around to a price inside the bounds when they are multiplied by 10^10.
+        RawFeed raw = new RawFeed(8);
+        IPriceOracle oracle = _oracle(plainFeed(a, address(raw), HEARTBEAT, 0, type(uint128).max));
+        uint256 wraps = type(uint256).max / 1e10 + 1;
+        uint256[4] memory answers = [uint256(type(int256).max), wraps, wraps * 2, 1 << 190];
+        for (uint256 i; i < answers.length; ++i) {
+            raw.set(int256(answers[i]), 0, block.timestamp);
+            uint256 price = FixedPointMathLib.saturatingMul(answers[i], 1e10);
+            _refused(oracle, a, _outOfBounds(a, price, 0, type(uint128).max));
+        }
     }
 
     function test_the_bounds_are_exclusive() external {
@@ -148,108 +213,190 @@ contract PriceOracleTest is Test {
             int192 one = int192(int256(10 ** decimals[i]));
             uint256 step = 10 ** (18 - decimals[i]);
             feed = new Feed(decimals[i], one);
-            FeedConfig[] memory configs = new FeedConfig[](1);
-            configs[0] = FeedConfig(a, address(feed), HEARTBEAT, 0.9e18, 1.1e18);
-            IPriceOracle oracle = new PriceOracle(configs);
+            IPriceOracle oracle = _oracle(plainFeed(a, address(feed), HEARTBEAT, 0.9e18, 1.1e18));
 
             feed.set(one * 9 / 10);
-            _refused(oracle, abi.encodeWithSelector(IPriceOracle.PriceOutOfBounds.selector, a, 0.9e18, 0.9e18, 1.1e18));
+            _refused(oracle, a, _outOfBounds(a, 0.9e18, 0.9e18, 1.1e18));
             feed.set(one * 11 / 10);
-            _refused(oracle, abi.encodeWithSelector(IPriceOracle.PriceOutOfBounds.selector, a, 1.1e18, 0.9e18, 1.1e18));
+            _refused(oracle, a, _outOfBounds(a, 1.1e18, 0.9e18, 1.1e18));
             feed.set(one * 9 / 10 + 1);
-            (uint256 price,) = oracle.latest(a);
-            assertEq(price, 0.9e18 + step);
+            assertEq(_price(oracle, a), 0.9e18 + step);
             feed.set(one * 11 / 10 - 1);
-            (price,) = oracle.latest(a);
-            assertEq(price, 1.1e18 - step);
+            assertEq(_price(oracle, a), 1.1e18 - step);
         }
+    }
+
+    /* ------------------------------------------------- SEQUENCER ------------------------------------------------- */
+
+    function test_while_the_sequencer_is_down_there_is_no_price() external {
+        (IPriceOracle oracle, Feed uptime) = _sequenced();
+        uptime.setAt(1, block.timestamp - 2 hours);
+        _refused(oracle, a, abi.encodeWithSelector(IPriceOracle.SequencerDown.selector, 1, block.timestamp - 2 hours));
+        uptime.setAt(0, block.timestamp - 2 hours);
+        assertEq(_price(oracle, a), 2_000e18);
+    }
+
+    function test_a_sequencer_that_never_started_is_down() external {
+        (IPriceOracle oracle, Feed uptime) = _sequenced();
+        uptime.setAt(0, 0);
+        _refused(oracle, a, abi.encodeWithSelector(IPriceOracle.SequencerDown.selector, 0, 0));
+    }
+
+    function test_after_a_start_of_the_sequencer_prices_wait_for_the_grace() external {
+        (IPriceOracle oracle, Feed uptime) = _sequenced();
+        uint256 start = block.timestamp;
+        uptime.setAt(0, start);
+        _refused(oracle, a, _inGrace(start));
+        skip(1 hours);
+        feed.set(2_000e8);
+        _refused(oracle, a, _inGrace(start));
+        skip(1);
+        assertEq(_price(oracle, a), 2_000e18);
+
+        uptime.setAt(0, block.timestamp + 1);
+        _refused(oracle, a, _inGrace(block.timestamp + 1));
+    }
+
+    function test_grace_counts_from_the_start_and_not_from_the_last_report() external {
+        RawFeed uptime = new RawFeed(0);
+        IPriceOracle oracle = new PriceOracle(_configs(_plain(feed)), address(uptime), 1 hours);
+        uptime.set(0, block.timestamp - 2 hours, block.timestamp);
+        assertEq(_price(oracle, a), 2_000e18);
+        uptime.set(0, block.timestamp - 1 hours, block.timestamp - 3 hours);
+        _refused(oracle, a, _inGrace(block.timestamp - 1 hours));
+    }
+
+    function test_an_uptime_feed_that_says_nothing_is_not_believed() external {
+        (IPriceOracle oracle, Feed uptime) = _sequenced();
+        uptime.setDead(true);
+        _refused(oracle, a, abi.encodeWithSelector(IPriceOracle.NoAnswer.selector, address(0), uptime));
+    }
+
+    function test_the_sequencer_reads_back() external {
+        (IPriceOracle oracle, Feed uptime) = _sequenced();
+        (address source, uint256 grace) = oracle.sequencer();
+        assertEq(source, address(uptime));
+        assertEq(grace, 1 hours);
+    }
+
+    function test_a_sequencer_has_a_grace_of_at_most_a_day() external {
+        _unfitSequencer(address(feed), 0);
+        _unfitSequencer(address(0), 1);
+        _unfitSequencer(address(feed), 1 days + 1);
+        new PriceOracle(_configs(_plain(feed)), address(feed), 1);
+        new PriceOracle(_configs(_plain(feed)), address(feed), 1 days);
     }
 
     /* ----------------------------------------------- CONFIGURATION ----------------------------------------------- */
 
     function test_a_token_has_one_feed() external {
         FeedConfig[] memory configs = new FeedConfig[](3);
-        configs[0] = FeedConfig(a, address(feed), HEARTBEAT, 1, 1e30);
-        configs[1] = FeedConfig(b, address(feed), HEARTBEAT, 1, 1e30);
+        configs[0] = plainFeed(a, address(feed), HEARTBEAT, 1, 1e30);
+        configs[1] = plainFeed(b, address(feed), HEARTBEAT, 1, 1e30);
         configs[2] = configs[0];
-        vm.expectRevert(abi.encodeWithSelector(IPriceOracle.DuplicateFeed.selector, a));
-        new PriceOracle(configs);
+        _unfit(configs, abi.encodeWithSelector(IPriceOracle.DuplicateFeed.selector, a));
     }
 
     function test_a_feed_of_more_than_eighteen_decimals_is_refused() external {
-        _unfit(FeedConfig(a, address(new Feed(19, 1)), HEARTBEAT, 1, 2));
-        _fit(FeedConfig(a, address(new Feed(18, 1)), HEARTBEAT, 1, 2));
+        Feed fine = new Feed(19, 1);
+        _unfit(
+            plainFeed(a, address(fine), HEARTBEAT, 1, 2),
+            abi.encodeWithSelector(IPriceOracle.BadDecimals.selector, a, fine, 19)
+        );
+        _oracle(plainFeed(a, address(new Feed(18, 1)), HEARTBEAT, 1, 2));
     }
 
-    function test_a_heartbeat_of_nothing_is_refused() external {
-        _unfit(FeedConfig(a, address(feed), 0, 1, 2));
-        _fit(FeedConfig(a, address(feed), 1, 1, 2));
+    function test_a_heartbeat_is_from_one_second_to_three_days() external {
+        uint32[2] memory bad = [uint32(0), 3 days + 1];
+        for (uint256 i; i < bad.length; ++i) {
+            _unfit(
+                plainFeed(a, address(feed), bad[i], 1, 2),
+                abi.encodeWithSelector(IPriceOracle.BadHeartbeat.selector, a, bad[i], 3 days)
+            );
+        }
+        _oracle(plainFeed(a, address(feed), 1, 1, 2));
+        _oracle(plainFeed(a, address(feed), 3 days, 1, 2));
     }
 
     function test_bounds_leave_something_between_them() external {
-        _unfit(FeedConfig(a, address(feed), HEARTBEAT, 2, 2));
-        _unfit(FeedConfig(a, address(feed), HEARTBEAT, 3, 2));
-        _fit(FeedConfig(a, address(feed), HEARTBEAT, 1, 2));
+        _unfit(
+            plainFeed(a, address(feed), HEARTBEAT, 2, 2),
+            abi.encodeWithSelector(IPriceOracle.BadBounds.selector, a, 2, 2)
+        );
+        _unfit(
+            plainFeed(a, address(feed), HEARTBEAT, 3, 2),
+            abi.encodeWithSelector(IPriceOracle.BadBounds.selector, a, 3, 2)
+        );
+        _oracle(plainFeed(a, address(feed), HEARTBEAT, 1, 2));
     }
 
     function test_a_feed_without_code_is_refused() external {
-        FeedConfig[] memory configs = new FeedConfig[](1);
-        configs[0] = FeedConfig(a, makeAddr("nowhere"), HEARTBEAT, 1, 2);
-        vm.expectRevert(bytes(""));
-        new PriceOracle(configs);
+        _unfit(plainFeed(a, makeAddr("nowhere"), HEARTBEAT, 1, 2), "");
     }
 
     function test_bounds_lie_strictly_inside_the_aggregators() external {
         // The aggregator answers from 1 to 10,000 USD; at either end it may be stuck.
-        address proxy = address(new ProxyFeed(8, 2_000e8, address(new Aggregator(1e8, 10_000e8))));
-        _unfit(FeedConfig(a, proxy, HEARTBEAT, 1e18, 9_999e18));
-        _unfit(FeedConfig(a, proxy, HEARTBEAT, 2e18, 10_000e18));
-        _unfit(FeedConfig(a, proxy, HEARTBEAT, 0, type(uint128).max));
-        _fit(FeedConfig(a, proxy, HEARTBEAT, 1e18 + 1, 10_000e18 - 1));
+        address aggregator = address(new Aggregator(1e8, 10_000e8));
+        _boundedByAggregator(address(new ProxyFeed(8, 2_000e8, aggregator)));
+    }
+
+    function test_a_feed_that_is_its_own_aggregator_bounds_the_bounds() external {
+        _boundedByAggregator(address(new BoundedFeed(8, 2_000e8, 1e8, 10_000e8)));
     }
 
     function test_a_proxy_whose_aggregator_has_no_bounds_is_accepted() external {
         address proxy = address(new ProxyFeed(8, 2_000e8, address(feed)));
-        _fit(FeedConfig(a, proxy, HEARTBEAT, 0, type(uint128).max));
+        _oracle(plainFeed(a, proxy, HEARTBEAT, 0, type(uint128).max));
     }
 
     /* ------------------------------------------------- HELPERS ------------------------------------------------- */
 
+    function _boundedByAggregator(address source) internal {
+        _outsideAggregator(source, 1e18, 9_999e18);
+        _outsideAggregator(source, 2e18, 10_000e18);
+        _outsideAggregator(source, 0, type(uint128).max);
+        _oracle(plainFeed(a, source, HEARTBEAT, 1e18 + 1, 10_000e18 - 1));
+    }
+
+    function _outsideAggregator(address source, uint128 min, uint128 max) internal {
+        _unfit(
+            plainFeed(a, source, HEARTBEAT, min, max),
+            abi.encodeWithSelector(IPriceOracle.BoundsOutsideAggregator.selector, a, min, max, 1e18, 10_000e18)
+        );
+    }
+
+    function _unfitSequencer(address uptime, uint256 grace) internal {
+        vm.expectRevert(abi.encodeWithSelector(IPriceOracle.BadSequencer.selector, uptime, grace));
+        new PriceOracle(_configs(_plain(feed)), uptime, grace);
+    }
+
+    function _inGrace(uint256 since) internal view returns (bytes memory) {
+        return abi.encodeWithSelector(IPriceOracle.SequencerInGrace.selector, since, block.timestamp, 1 hours);
+    }
+
+    function _sequenced() internal returns (IPriceOracle oracle, Feed uptime) {
+        uptime = new Feed(0, 0);
+        oracle = new PriceOracle(_configs(_plain(feed)), address(uptime), 1 hours);
+    }
+
+    function _plain(Feed any) internal view returns (FeedConfig memory) {
+        return plainFeed(a, address(any), HEARTBEAT, 0, type(uint128).max);
+    }
+
     function _one(Feed any) internal returns (IPriceOracle) {
-        FeedConfig[] memory configs = new FeedConfig[](1);
-        configs[0] = FeedConfig(a, address(any), HEARTBEAT, 0, type(uint128).max);
-        return new PriceOracle(configs);
+        return _oracle(_plain(any));
     }
 
     function _three() internal returns (IPriceOracle) {
         FeedConfig[] memory configs = new FeedConfig[](3);
-        configs[0] = FeedConfig(a, address(new Feed(8, 1e8)), HEARTBEAT, 0, 1e30);
-        configs[1] = FeedConfig(b, address(new Feed(6, 2e6)), HEARTBEAT, 0, 1e30);
-        configs[2] = FeedConfig(c, address(new Feed(18, 3e18)), HEARTBEAT, 0, 1e30);
-        return new PriceOracle(configs);
+        configs[0] = plainFeed(a, address(new Feed(8, 1e8)), HEARTBEAT, 0, 1e30);
+        configs[1] = plainFeed(b, address(new Feed(6, 2e6)), HEARTBEAT, 0, 1e30);
+        configs[2] = plainFeed(c, address(new Feed(18, 3e18)), HEARTBEAT, 0, 1e30);
+        return new PriceOracle(configs, address(0), 0);
     }
 
-    /// @dev Both doors refuse, for the same reason.
-    function _refused(IPriceOracle oracle, bytes memory reason) internal {
-        vm.expectRevert(reason);
-        oracle.latest(a);
-        address[] memory tokens = new address[](1);
-        tokens[0] = a;
-        vm.expectRevert(reason);
-        oracle.prices(tokens);
-    }
-
-    function _unfit(FeedConfig memory config) internal {
-        FeedConfig[] memory configs = new FeedConfig[](1);
-        configs[0] = config;
-        vm.expectRevert(abi.encodeWithSelector(IPriceOracle.BadFeedConfig.selector, config.token));
-        new PriceOracle(configs);
-    }
-
-    function _fit(FeedConfig memory config) internal {
-        FeedConfig[] memory configs = new FeedConfig[](1);
-        configs[0] = config;
-        new PriceOracle(configs);
+    function _max(uint256 x, uint256 y) internal pure returns (uint256) {
+        return x > y ? x : y;
     }
 
     function _tokens(address x, address y, address z) internal pure returns (address[] memory list) {
@@ -257,8 +404,21 @@ contract PriceOracleTest is Test {
         (list[0], list[1], list[2]) = (x, y, z);
     }
 
+    function _numbers(uint256 x) internal pure returns (uint256[] memory list) {
+        list = new uint256[](1);
+        list[0] = x;
+    }
+
     function _numbers(uint256 x, uint256 y, uint256 z) internal pure returns (uint256[] memory list) {
         list = new uint256[](3);
         (list[0], list[1], list[2]) = (x, y, z);
     }
+}
+
+/// @notice A feed without a proxy before it.
+contract BoundedFeed is Feed, Aggregator {
+    constructor(uint8 decimals_, int192 answer_, int192 min, int192 max)
+        Feed(decimals_, answer_)
+        Aggregator(min, max)
+    {}
 }

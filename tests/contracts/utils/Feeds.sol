@@ -2,6 +2,24 @@
 pragma solidity 0.8.30;
 
 import {IAggregator} from "../../../contracts/interfaces/IAggregator.sol";
+import {AnchorConfig, FeedConfig, QuoteConfig, ShareConfig} from "../../../contracts/interfaces/IPriceOracle.sol";
+
+/// @notice A token that is priced by one feed and nothing else.
+function plainFeed(address token, address feed, uint32 heartbeat, uint128 minPrice, uint128 maxPrice)
+    pure
+    returns (FeedConfig memory)
+{
+    return FeedConfig(
+        token,
+        feed,
+        heartbeat,
+        minPrice,
+        maxPrice,
+        QuoteConfig(address(0), 0, 0, 0),
+        ShareConfig(0, 0, 0),
+        AnchorConfig(address(0), 0, 0)
+    );
+}
 
 /// @notice A Chainlink-compatible feed in one slot, settable by anyone.
 contract Feed is IAggregator {
@@ -51,5 +69,30 @@ contract ProxyFeed is Feed {
 
     constructor(uint8 decimals_, int192 answer_, address aggregator_) Feed(decimals_, answer_) {
         aggregator = aggregator_;
+    }
+}
+
+/// @notice A feed whose reply is any bytes at all.
+contract RawFeed {
+    uint8 public immutable decimals;
+    bytes public reply;
+
+    constructor(uint8 decimals_) {
+        decimals = decimals_;
+    }
+
+    function setReply(bytes memory reply_) public {
+        reply = reply_;
+    }
+
+    function set(int256 answer, uint256 startedAt, uint256 updatedAt) external {
+        setReply(abi.encode(1, answer, startedAt, updatedAt, 1));
+    }
+
+    function latestRoundData() external view {
+        bytes memory data = reply;
+        assembly ("memory-safe") {
+            return(add(data, 0x20), mload(data))
+        }
     }
 }

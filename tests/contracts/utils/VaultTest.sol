@@ -12,7 +12,7 @@ import {AuctionTerms, Limits, VaultConfig} from "../../../contracts/interfaces/I
 import {FeedConfig} from "../../../contracts/interfaces/IPriceOracle.sol";
 import {IVaultAdmin} from "../../../contracts/interfaces/IVaultAdmin.sol";
 import {Buy, Order, OrderLib, Sell} from "../../../contracts/libraries/OrderLib.sol";
-import {Feed} from "./Feeds.sol";
+import {Feed, plainFeed} from "./Feeds.sol";
 import {Call, ScriptedExecutor} from "./ScriptedExecutor.sol";
 import {TestToken} from "./Tokens.sol";
 
@@ -91,9 +91,9 @@ abstract contract VaultTest is Test {
         FeedConfig[] memory configs = new FeedConfig[](feeds.length);
         for (uint256 i; i < configs.length; ++i) {
             configs[i] =
-                FeedConfig(tokens[i], address(feeds[i]), HEARTBEAT, uint128(prices[i] / 10), uint128(prices[i] * 10));
+                plainFeed(tokens[i], address(feeds[i]), HEARTBEAT, uint128(prices[i] / 10), uint128(prices[i] * 10));
         }
-        return new PriceOracle(configs);
+        return new PriceOracle(configs, address(0), 0);
     }
 
     function _looseLimits() internal pure returns (Limits memory) {
