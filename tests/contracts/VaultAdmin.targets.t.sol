@@ -408,7 +408,7 @@ contract VaultAdminTargetsTest is VaultTest {
         _dusty();
         feeds[LINK].setDead(true);
         vm.prank(curator);
-        vm.expectRevert(abi.encodeWithSelector(Feed.FeedIsDead.selector));
+        vm.expectRevert(_noAnswer(LINK));
         admin.prune(tokens[USDC]);
     }
 
@@ -569,7 +569,7 @@ contract VaultAdminTargetsTest is VaultTest {
 
     function test_the_dead_feed_of_a_quarantined_token_stops_nothing() external {
         feeds[WETH].setDead(true);
-        _refused(_trade(DAI, 1e18, LINK, 1e17), abi.encodeWithSelector(Feed.FeedIsDead.selector));
+        _refused(_trade(DAI, 1e18, LINK, 1e17), _noAnswer(WETH));
         _change(abi.encodeCall(IVaultChanges.quarantine, (tokens[WETH])));
         skip(12);
         _rebalance(_trade(DAI, 1_000e18, LINK, _raw(LINK, 1_000e18)));
@@ -684,9 +684,7 @@ contract VaultAdminTargetsTest is VaultTest {
     function test_where_the_old_oracle_refuses_one_the_others_are_still_compared() external {
         address next = _oracleWith(LINK, 11e18);
         feeds[WBTC].setDead(true);
-        _changeRefused(
-            abi.encodeCall(IVaultChanges.setOracle, (next)), abi.encodeWithSelector(Feed.FeedIsDead.selector)
-        );
+        _changeRefused(abi.encodeCall(IVaultChanges.setOracle, (next)), _noAnswer(WBTC));
         feeds[WBTC].setDead(false);
         feeds[USDC].setDead(true);
         _changeRefused(
@@ -698,7 +696,7 @@ contract VaultAdminTargetsTest is VaultTest {
     function test_a_new_oracle_prices_the_whole_basket() external {
         FeedConfig[] memory configs = new FeedConfig[](1);
         configs[0] = oracle.feeds()[0];
-        address poor = address(new PriceOracle(configs));
+        address poor = address(new PriceOracle(configs, address(0), 0));
         _changeRefused(
             abi.encodeCall(IVaultChanges.setOracle, (poor)),
             abi.encodeWithSelector(IPriceOracle.NoFeed.selector, tokens[WBTC])
@@ -719,7 +717,7 @@ contract VaultAdminTargetsTest is VaultTest {
             fewer[i] = all[i < WETH ? i : i + 1];
         }
         _change(abi.encodeCall(IVaultChanges.quarantine, (tokens[WETH])));
-        _change(abi.encodeCall(IVaultChanges.setOracle, (address(new PriceOracle(fewer)))));
+        _change(abi.encodeCall(IVaultChanges.setOracle, (address(new PriceOracle(fewer, address(0), 0)))));
         assertEq(vault.nav(), NAV - NAV / ASSETS);
     }
 
@@ -800,7 +798,7 @@ contract VaultAdminTargetsTest is VaultTest {
         Feed feed = new Feed(8, int192(int256(price / 1e10)));
         feeds.push(feed);
         configs[index].feed = address(feed);
-        return address(new PriceOracle(configs));
+        return address(new PriceOracle(configs, address(0), 0));
     }
 
     /// @dev The same, with a new feed for `renewed` that quotes what the old one did.
@@ -809,7 +807,7 @@ contract VaultAdminTargetsTest is VaultTest {
         Feed feed = new Feed(8, int192(int256(prices[renewed] / 1e10)));
         feeds.push(feed);
         configs[renewed].feed = address(feed);
-        return address(new PriceOracle(configs));
+        return address(new PriceOracle(configs, address(0), 0));
     }
 
     function _targetsAre(uint256 a, uint256 weightA, uint256 b, uint256 weightB) internal view {

@@ -297,7 +297,7 @@ contract BookLibTest is Test {
         b.glideStart = 1e9;
         b.glideEnd = 1e9 + bound(seed, 0, 365 days);
         _share(b.from, seed);
-        _share(b.to, seed + 1);
+        _share(b.to, ~seed);
         vm.warp(bound(time, b.glideStart, b.glideEnd + 1));
         uint256[] memory weights = b.weightsNow();
         uint256 sum;

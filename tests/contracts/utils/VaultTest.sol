@@ -9,7 +9,7 @@ import {IndexVault} from "../../../contracts/IndexVault.sol";
 import {PriceOracle} from "../../../contracts/PriceOracle.sol";
 import {VaultAdmin} from "../../../contracts/VaultAdmin.sol";
 import {AuctionTerms, Limits, VaultConfig} from "../../../contracts/interfaces/IIndexVault.sol";
-import {FeedConfig} from "../../../contracts/interfaces/IPriceOracle.sol";
+import {FeedConfig, IPriceOracle} from "../../../contracts/interfaces/IPriceOracle.sol";
 import {IVaultAdmin} from "../../../contracts/interfaces/IVaultAdmin.sol";
 import {Buy, Order, OrderLib, Sell} from "../../../contracts/libraries/OrderLib.sol";
 import {Feed, plainFeed} from "./Feeds.sol";
@@ -94,6 +94,11 @@ abstract contract VaultTest is Test {
                 plainFeed(tokens[i], address(feeds[i]), HEARTBEAT, uint128(prices[i] / 10), uint128(prices[i] * 10));
         }
         return new PriceOracle(configs, address(0), 0);
+    }
+
+    /// @notice What the oracle says of a token whose feed is dead.
+    function _noAnswer(uint256 index) internal view returns (bytes memory) {
+        return abi.encodeWithSelector(IPriceOracle.NoAnswer.selector, tokens[index], address(feeds[index]));
     }
 
     function _looseLimits() internal pure returns (Limits memory) {
