@@ -221,6 +221,8 @@ contract IndexVault is VaultBase, ERC20, IIndexVault {
         uint256 total = _reserved[token];
         uint256 held = _held(token);
         paid = held < total ? amount.fullMulDiv(held, total) : amount;
+        // Nobody gains by making this zero: the claim stays.
+        // slither-disable-next-line incorrect-equality
         if (paid == 0) revert NothingToClaim(token, msg.sender);
         if (paid < minOut) revert BelowMinOut(token, paid, minOut);
         _claimOf[token][msg.sender] = 0;
@@ -259,6 +261,8 @@ contract IndexVault is VaultBase, ERC20, IIndexVault {
             // A token that moved and then hides its balance is believed: the claim would be paid twice.
             paid = known ? held.zeroFloorSub(left).min(due) : sent ? due : 0;
             if (paid < due) {
+                // Claims are rare, and mostly on one token.
+                // slither-disable-next-line costly-loop
                 _anyReserved = true;
                 _reserved[token] += due - paid;
                 _claimOf[token][receiver] += due - paid;
@@ -300,6 +304,8 @@ contract IndexVault is VaultBase, ERC20, IIndexVault {
     /// @dev Shares that make `feeRecipient` own the streaming fee since the last accrual. Saturates, never reverts.
     function _pendingFee(Fees memory fees) internal view returns (uint256) {
         uint256 due = uint256(fees.streaming) * (block.timestamp - _accruedAt) / 365 days;
+        // A product of the fee and the time, not a balance.
+        // slither-disable-next-line incorrect-equality
         if (due == 0) return 0;
         due = due.min(MAX_ACCRUAL);
         uint256 supply = totalSupply();
@@ -309,6 +315,8 @@ contract IndexVault is VaultBase, ERC20, IIndexVault {
     /// @dev While nothing is due the clock is left alone, so that calling often cannot round the fee away.
     function _accrue(Fees memory fees) internal {
         uint256 shares = _pendingFee(fees);
+        // Whoever makes it zero only postpones the fee.
+        // slither-disable-next-line incorrect-equality
         if (shares == 0) return;
         _accruedAt = uint40(block.timestamp);
         _mint(_feeRecipient, shares);
@@ -436,6 +444,8 @@ contract IndexVault is VaultBase, ERC20, IIndexVault {
         _tally = tally;
 
         uint256[] memory floors = _push(order, h.sells, b, before.balances);
+        // The tally is written before, and again after; nothing that could read it runs without the lock.
+        // slither-disable-next-line reentrancy-benign
         ISwapExecutor(b.executor).execute(route);
 
         uint256[] memory held = _tradable(b);

@@ -351,6 +351,8 @@ contract PriceOracle is IPriceOracle {
         uint32[] memory secondsAgos = new uint32[](2);
         secondsAgos[0] = uint32(x.window);
         int256 ticks;
+        // The mean needs the ticks, not the liquidity.
+        // slither-disable-next-line unused-return
         try IUniswapV3Pool(x.pool).observe(secondsAgos) returns (int56[] memory cumulatives, uint160[] memory) {
             ticks = int256(cumulatives[1]) - cumulatives[0];
         } catch {

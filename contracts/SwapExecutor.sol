@@ -79,6 +79,8 @@ contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
     }
 
     function _swapV2(Step memory step, uint256 at) internal {
+        // The time of the reserves does not matter.
+        // slither-disable-next-line unused-return
         (uint256 reserveIn, uint256 reserveOut,) = IUniswapV2Pair(step.pool).getReserves();
         bool zeroForOne = step.tokenIn < step.tokenOut;
         if (!zeroForOne) (reserveIn, reserveOut) = (reserveOut, reserveIn);
@@ -102,7 +104,11 @@ contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
         uint256 amountIn = _spendable(step);
         if (amountIn == 0) revert NothingToSwap(at, step.tokenIn);
         bool zeroForOne = step.tokenIn < step.tokenOut;
+        // Transient, a hundred gas.
+        // slither-disable-next-line costly-loop
         (_expected, _owedToken, _owedMost) = (step.pool, step.tokenIn, amountIn);
+        // What came out is measured by the vault; the lock is held, and only this pool may call back.
+        // slither-disable-next-line unused-return,reentrancy-benign
         IUniswapV3Pool(step.pool)
             .swap(
                 step.recipient,
@@ -111,7 +117,8 @@ contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
                 zeroForOne ? MIN_SQRT_PRICE + 1 : MAX_SQRT_PRICE - 1,
                 new bytes(0)
             );
-        // A pool that never called back must not be able to later.
+        // A pool that never called back must not be able to later. Transient as well.
+        // slither-disable-next-line costly-loop
         _expected = address(0);
     }
 

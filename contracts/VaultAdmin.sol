@@ -59,6 +59,8 @@ contract VaultAdmin is VaultBase, IVaultAdmin {
     /// @inheritdoc IVaultAdmin
     function accept(bytes calldata data) external {
         // What is due is due under the fee that was in force. The lock is taken, and given back, by this call.
+        // The vault itself, which calls nobody.
+        // slither-disable-next-line reentrancy-benign,reentrancy-events
         IIndexVault(address(this)).accrueFees();
         _accept(data);
     }
@@ -222,6 +224,8 @@ contract VaultAdmin is VaultBase, IVaultAdmin {
     /// @inheritdoc IVaultAdmin
     function offerOwnership(address to) external nonReentrant {
         _onlyOwner();
+        // Zero takes an offer back.
+        // slither-disable-next-line missing-zero-check
         _pendingOwner = to;
         emit OwnershipOffered(_owner, to);
     }
@@ -267,6 +271,8 @@ contract VaultAdmin is VaultBase, IVaultAdmin {
             _basketEpoch += 1;
             _extend(b, tokens);
             // A token without a price would stop every rebalance.
+            // Only whether it answers is asked.
+            // slither-disable-next-line unused-return
             IPriceOracle(b.oracle).prices(b.live());
         }
         uint256 change;
@@ -284,6 +290,8 @@ contract VaultAdmin is VaultBase, IVaultAdmin {
         uint256 index = _indexOf(b.tokens, token);
         uint256[] memory now_ = b.weightsNow();
         uint256 rest = WAD - now_[index];
+        // A weight, which no donation moves.
+        // slither-disable-next-line incorrect-equality
         if (rest == 0 || b.quarantined[index]) revert ForbiddenAsset(token);
         b.quarantined[index] = true;
         now_[index] = 0;
@@ -302,6 +310,8 @@ contract VaultAdmin is VaultBase, IVaultAdmin {
         uint256[] memory proposed = IPriceOracle(oracle).prices(tokens);
         for (uint256 i; i < tokens.length; ++i) {
             // Where the present oracle quotes nothing there is nothing to agree with, and this may be the cure.
+            // Of what age a price is, the oracle judges.
+            // slither-disable-next-line unused-return
             try IPriceOracle(b.oracle).latest(tokens[i]) returns (uint256 current, uint256) {
                 if (proposed[i].dist(current) > current.mulDiv(MAX_ORACLE_GAP, WAD)) {
                     revert OracleDisagrees(tokens[i], current, proposed[i]);

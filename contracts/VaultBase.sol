@@ -23,6 +23,8 @@ abstract contract VaultBase is IVaultEvents, ReentrancyGuardTransient {
 
     /* ----------------------------------------------- CONSTANTS ----------------------------------------------- */
 
+    // Each half of a vault uses some of them.
+    // slither-disable-start unused-state
     uint256 internal constant MAX_ASSETS = 32;
 
     /// @dev Locked at birth, so that the supply never returns to zero and a share never becomes a rounding error.
@@ -44,6 +46,7 @@ abstract contract VaultBase is IVaultEvents, ReentrancyGuardTransient {
     uint256 internal constant MAX_PRUNED_VALUE = 0.0001e18;
     uint256 internal constant PAUSE_TERM = 7 days;
     uint256 internal constant SUBMISSION_TERM = 14 days;
+    // slither-disable-end unused-state
 
     uint256 internal constant WAD = 1e18;
 
@@ -58,6 +61,8 @@ abstract contract VaultBase is IVaultEvents, ReentrancyGuardTransient {
         uint64 turnoverLevel;
     }
 
+    // Each half of a vault reads or writes some of it, on the storage of both.
+    // slither-disable-start uninitialized-state,unused-state,constable-states,immutable-states
     Tally internal _tally;
 
     /// @dev With the tally, all that a rebalance reads of the vault's own storage.
@@ -87,6 +92,8 @@ abstract contract VaultBase is IVaultEvents, ReentrancyGuardTransient {
 
     string internal _name;
     string internal _symbol;
+
+    // slither-disable-end uninitialized-state,unused-state,constable-states,immutable-states
 
     /* ------------------------------------------------ SETTERS ------------------------------------------------ */
 

@@ -195,6 +195,8 @@ interface IIndexVault {
     function assets() external view returns (address[] memory tokens);
 
     /// @notice Target weights now, in index order, WAD, each rounded down.
+    // The name of what is returned, in the ABI; no code of the interface reads it.
+    // slither-disable-next-line shadowing-local
     function targets() external view returns (uint256[] memory weights);
 
     /// @notice What the basket holds, raw units, in index order; reserved claims are not part of it. Zero for a token that

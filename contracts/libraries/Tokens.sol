@@ -16,6 +16,8 @@ library Tokens {
         _checkGas(BALANCE_GAS);
         assembly ("memory-safe") {
             mstore(0x14, account)
+            // The selector of balanceOf, where the call begins.
+            // slither-disable-next-line too-many-digits
             mstore(0x00, 0x70a08231000000000000000000000000)
             ok := staticcall(BALANCE_GAS, token, 0x10, 0x24, 0x20, 0x20)
             ok := and(ok, gt(returndatasize(), 0x1f))
@@ -29,6 +31,8 @@ library Tokens {
         assembly ("memory-safe") {
             mstore(0x14, to)
             mstore(0x34, amount)
+            // The selector of transfer, where the call begins.
+            // slither-disable-next-line too-many-digits
             mstore(0x00, 0xa9059cbb000000000000000000000000)
             ok := call(TRANSFER_GAS, token, 0, 0x10, 0x44, 0x00, 0x20)
             ok := and(
