@@ -204,7 +204,7 @@ contract PriceOracle is IPriceOracle {
         for (uint256 i;; ++i) {
             (i, entry) = _plainPrices(tokens, i, quoted, entry, book + _entriesSize);
             if (i == tokens.length) return quoted;
-            entry = _find(book, tokens[i]);
+            entry = _find(book, tokens[i], entry);
             (quoted[i],) = _quote(book, entry, true);
             entry += ENTRY;
         }
@@ -249,7 +249,7 @@ contract PriceOracle is IPriceOracle {
     function latest(address token) external view returns (uint256 price, uint256 updatedAt) {
         _checkSequencer();
         uint256 book = _open();
-        return _quote(book, _find(book, token), true);
+        return _quote(book, _find(book, token, book), true);
     }
 
     /// @inheritdoc IPriceOracle
@@ -265,7 +265,7 @@ contract PriceOracle is IPriceOracle {
     /// @inheritdoc IPriceOracle
     function checkpoint(address token) external {
         uint256 book = _open();
-        uint256 offset = _word(_find(book, token)) >> 160;
+        uint256 offset = _word(_find(book, token, book)) >> 160;
         Extras memory x = _extras(book + offset);
         if (offset == 0 || x.unit == 0) revert NotAShare(token);
 
@@ -399,10 +399,13 @@ contract PriceOracle is IPriceOracle {
         }
     }
 
-    function _find(uint256 book, address token) internal view returns (uint256 entry) {
+    /// @dev Looks from `entry` onwards first, where a token stands if the basket follows the book.
+    function _find(uint256 book, address token, uint256 entry) internal view returns (uint256) {
         uint256 end = book + _entriesSize;
-        for (entry = book; entry < end; entry += ENTRY) {
+        for (uint256 seen; seen < _entriesSize; seen += ENTRY) {
+            if (entry == end) entry = book;
             if (address(uint160(_word(entry))) == token) return entry;
+            entry += ENTRY;
         }
         revert NoFeed(token);
     }

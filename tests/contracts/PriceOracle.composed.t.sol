@@ -128,6 +128,20 @@ contract PriceOracleComposedTest is OracleTest {
         assertEq(prices[3], 2_000e18);
     }
 
+    function test_a_composed_price_costs_the_plain_ones_nothing() external {
+        // Eight plain feeds, after a composed one and before it.
+        FeedConfig[] memory after_ = new FeedConfig[](9);
+        FeedConfig[] memory before = new FeedConfig[](9);
+        after_[0] = before[8] = _composed();
+        for (uint160 i = 1; i < 9; ++i) {
+            after_[i] = before[i - 1] = plainFeed(address(i), address(new Feed(8, 1e8)), HEARTBEAT, 0, 2e18);
+        }
+        uint256 gasAfter = _gasOfAll(after_);
+        uint256 gasBefore = _gasOfAll(before);
+        // Had each of them to go the long way as well, it would cost more than this.
+        assertApproxEqAbs(gasAfter, gasBefore, 1000);
+    }
+
     function test_an_address_with_dirty_bits_is_no_way_around_the_quote() external view {
         // The first word of the token's entry: the offset of what it has beyond a plain feed, and its address.
         for (uint256 offset; offset <= 400; ++offset) {
@@ -166,6 +180,19 @@ contract PriceOracleComposedTest is OracleTest {
         FeedConfig[] memory configs =
             _configs(plainFeed(weth, address(quote), HEARTBEAT, 100e18, 10_000e18), _composed());
         assertEq(abi.encode(new PriceOracle(configs, address(0), 0).feeds()), abi.encode(configs));
+    }
+
+    /// @dev Of all its prices, when every account is warm.
+    function _gasOfAll(FeedConfig[] memory configs) internal returns (uint256 used) {
+        IPriceOracle any = new PriceOracle(configs, address(0), 0);
+        address[] memory tokens = new address[](configs.length);
+        for (uint256 i; i < tokens.length; ++i) {
+            tokens[i] = configs[i].token;
+        }
+        any.prices(tokens);
+        used = gasleft();
+        any.prices(tokens);
+        used -= gasleft();
     }
 
     function _unbounded(Feed x, Feed y) internal returns (IPriceOracle) {

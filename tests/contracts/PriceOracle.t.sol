@@ -114,6 +114,16 @@ contract PriceOracleTest is OracleTest {
         }
     }
 
+    function test_a_plain_feed_costs_little_beyond_its_own() external {
+        // The long way, which names every guard, costs more than this even when everything is warm.
+        IPriceOracle oracle = _three();
+        oracle.prices(_tokens(a, b, c));
+        uint256 three = _gasOf(address(oracle), abi.encodeCall(oracle.prices, (_tokens(a, b, c))));
+        uint256 one = _gasOf(address(oracle), abi.encodeCall(oracle.prices, (_tokens(a))));
+        uint256 own = _gasOf(oracle.feeds()[1].feed, abi.encodeCall(Feed.latestRoundData, ()));
+        assertLt(three, one + 2 * (own + 800));
+    }
+
     /* ---------------------------------------------------- AGE ---------------------------------------------------- */
 
     function test_an_answer_is_good_for_one_heartbeat() external {
@@ -350,6 +360,13 @@ contract PriceOracleTest is OracleTest {
     }
 
     /* ------------------------------------------------- HELPERS ------------------------------------------------- */
+
+    function _gasOf(address target, bytes memory data) internal view returns (uint256 used) {
+        used = gasleft();
+        (bool ok,) = target.staticcall(data);
+        used -= gasleft();
+        assertTrue(ok);
+    }
 
     function _boundedByAggregator(address source) internal {
         _outsideAggregator(source, 1e18, 9_999e18);

@@ -345,10 +345,16 @@ contract SwapExecutorTest is UniswapTest {
     }
 
     function test_a_next_pool_must_be_there() external {
-        _give(A, 10e18);
         Step memory step = _v2(pairAB, A, B);
         step.to = Program.TO_NEXT_POOL;
         bytes memory program = _program(step);
+        // Its address is enough for the step to begin.
+        _refused(
+            abi.encodePacked(program, new bytes(21)),
+            abi.encodeWithSelector(ISwapExecutor.NothingToSwap.selector, 61, tokens[A])
+        );
+
+        _give(A, 10e18);
         _refused(
             program, abi.encodeWithSelector(ISwapExecutor.TruncatedProgram.selector, program.length, program.length)
         );
