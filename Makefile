@@ -15,7 +15,7 @@ FORGE := node_modules/.bin/forge
 
 SOURCES := $(shell find contracts -name '*.sol' -not -path '*/.cache/*')
 
-.PHONY: help setup demo test test-contracts test-python test-fork check format clean lock
+.PHONY: help setup demo test test-contracts test-python test-fork fuzz mutate prove slither check format clean lock
 
 help: ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,20 @@ test-python: setup ## pytest: unit, property, end to end on the embedded chain
 test-fork: setup ## ape: the fork suite, on the embedded chain or on MAINNET_RPC_URL
 	@$(BIN)/ape test --network ethereum:mainnet-fork:foundry
 
+fuzz: setup ## the invariant campaign, a hundred times longer than in `make test`
+	@FOUNDRY_INVARIANT_RUNS=25600 $(FORGE) test --match-path 'tests/contracts/invariants/*'
+
+mutate: setup ## removes each guard in turn, moves each bound, turns each rounding: which would no test notice? (hours)
+	@$(BIN)/python scripts/mutate.py
+
+prove: setup .venv-proof/.ready ## symbolic execution of the libraries with halmos
+	@PATH="$(CURDIR)/node_modules/.bin:$$PATH" .venv-proof/bin/halmos
+
+slither: setup .venv-proof/.ready ## static analysis
+	@rm -rf .build/slither
+	@$(FORGE) build --build-info --ast --out .build/slither --skip 'tests/**' --quiet
+	@.venv-proof/bin/slither . --config-file slither.config.json
+
 check: setup ## lint, types, format, import rule
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -51,9 +65,11 @@ format: setup ## rewrite Python and Solidity in the house format
 lock: ## resolve the Python lock anew (needs `uv`)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements.lock
+	printf 'halmos\nslither-analyzer\n' | uv pip compile - --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements-proof.lock
 
 clean: ## remove everything that setup made
-	rm -rf .venv node_modules .ballast .build contracts/.cache
+	rm -rf .venv .venv-proof node_modules .ballast .build contracts/.cache
 
 .venv/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Ballast needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=") if sys.version_info < (3, 11) else None'
@@ -64,6 +80,12 @@ clean: ## remove everything that setup made
 	@# So that `ape` finds the compiler however it is called: a start-up file sets the default for every interpreter here.
 	@echo "import os; os.environ.setdefault('SOLCX_BINARY_PATH', '$(CURDIR)/.ballast/solc')" \
 	  > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/ballast_solc.pth"
+	@touch $@
+
+# Apart from .venv: what the provers pin and what Ape pins exclude each other.
+.venv-proof/.ready: requirements-proof.lock
+	@test -x .venv-proof/bin/python || $(PYTHON) -m venv .venv-proof
+	@.venv-proof/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-proof.lock
 	@touch $@
 
 node_modules/.ready: package-lock.json
