@@ -15,7 +15,7 @@ FORGE := node_modules/.bin/forge
 
 SOURCES := $(shell find contracts -name '*.sol' -not -path '*/.cache/*')
 
-.PHONY: help setup demo test test-contracts test-python test-fork fuzz mutate prove slither check format clean lock
+.PHONY: help setup demo test test-contracts test-python test-fork fuzz mutate prove slither bench-gas check format clean lock
 
 help: ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ slither: setup .venv-proof/.ready ## static analysis
 	@rm -rf .build/slither
 	@$(FORGE) build --build-info --ast --out .build/slither --skip 'tests/**' --quiet
 	@.venv-proof/bin/slither . --config-file slither.config.json
+
+bench-gas: setup ## what a rebalance, a mint and a redemption cost, beside the bare swaps and other protocols
+	@$(BIN)/python benchmarks/gas.py
 
 check: setup ## lint, types, format, import rule
 	@$(BIN)/ruff check .
