@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from keeper.chain import artifacts
-from keeper.chain.bindings import ERC20, constructor_call, interface, view
+from keeper.chain.bindings import ERC20, constructor_call, interface
 from keeper.chain.deployment import Deployment
 from keeper.chain.lens import Lens, Reading
 from keeper.chain.venues import UniswapV2Venue, UniswapV3Venue
@@ -97,9 +97,7 @@ def main() -> int:
     with Devnet.start(progress=console.print) as devnet:
         bench = Bench(devnet)
         rebalances = {
-            feeds: [
-                bench.rebalance(assets, kind, feeds) for kind in ("uniswap_v2", "uniswap_v3") for assets in SIZES
-            ]
+            feeds: [bench.rebalance(assets, kind, feeds) for kind in ("uniswap_v2", "uniswap_v3") for assets in SIZES]
             for feeds in ("one_slot", "proxied")
         }
         shares = [bench.shares(assets, fees={}) for assets in SIZES]
@@ -311,9 +309,7 @@ def _swaps(reading: Reading) -> list[Swap]:
         for token_in, token_out in ((sold.token.address, WETH), (WETH, bought.token.address)):
             pool = pool_of[token_in if token_out == WETH else token_out]
             out = pool.swap(token_in, amount).amount_out
-            swaps.append(
-                Swap(pool=pool.name, token_in=token_in, token_out=token_out, amount_in=amount, amount_out=out)
-            )
+            swaps.append(Swap(pool=pool.name, token_in=token_in, token_out=token_out, amount_in=amount, amount_out=out))
             amount = out
     return swaps
 
