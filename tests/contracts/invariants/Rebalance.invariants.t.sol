@@ -17,6 +17,7 @@ contract RebalanceInvariants is Test {
     }
 
     /// @dev One campaign for all of them: each invariant function would run its own.
+    /// forge-config: default.invariant.fail-on-revert = true
     function invariant_a_stolen_key_stays_within_its_bounds() external view {
         handler.checkState();
     }
