@@ -5,7 +5,6 @@ import {ReentrancyGuardTransient} from "solady/utils/ReentrancyGuardTransient.so
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
 import {ISwapExecutor} from "./interfaces/ISwapExecutor.sol";
-import {IUniswapV2Pair, IUniswapV3Pool} from "./interfaces/IUniswap.sol";
 
 /// @title  SwapExecutor
 /// @notice Runs packed swap programs against pools, without routers. It grants no allowance and never takes tokens
@@ -13,39 +12,31 @@ import {IUniswapV2Pair, IUniswapV3Pool} from "./interfaces/IUniswap.sol";
 contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
     using SafeTransferLib for address;
 
-    uint256 internal constant KIND_UNISWAP_V2 = 0;
-    uint256 internal constant KIND_UNISWAP_V3 = 1;
+    // The fields of an op, each where it stands in the first word of a step.
+    uint256 internal constant KIND = 0x07 << 248;
+    uint256 internal constant KIND_UNISWAP_V2 = 0x00 << 248;
+    uint256 internal constant KIND_UNISWAP_V3 = 0x01 << 248;
 
-    uint256 internal constant AMOUNT_EXACT = 0;
-    uint256 internal constant AMOUNT_ALL_HERE = 1;
-    uint256 internal constant AMOUNT_PREFUNDED = 2;
+    uint256 internal constant SELLS_TOKEN0 = 0x08 << 248;
 
-    uint256 internal constant TO_EXECUTOR = 0;
-    uint256 internal constant TO_CALLER = 1;
-    uint256 internal constant TO_NEXT_POOL = 2;
+    uint256 internal constant AMOUNT = 0x30 << 248;
+    uint256 internal constant AMOUNT_ALL_HERE = 0x10 << 248;
+    uint256 internal constant AMOUNT_PREFUNDED = 0x20 << 248;
+    uint256 internal constant AMOUNT_CHAINED = 0x30 << 248;
+
+    uint256 internal constant RECIPIENT = 0xc0 << 248;
+    uint256 internal constant TO_EXECUTOR = 0x00 << 248;
+    uint256 internal constant TO_CALLER = 0x40 << 248;
+    uint256 internal constant TO_NEXT_POOL = 0x80 << 248;
 
     uint256 internal constant PIPS = 1e6;
 
-    /// @dev Ends of the V3 price range, exclusive: a swap with these limits stops only when it is done or the pool is
-    ///      empty.
-    uint160 internal constant MIN_SQRT_PRICE = 4295128739;
-    uint160 internal constant MAX_SQRT_PRICE = 1461446703485210103287273052203988822378723970342;
+    /// @dev The outermost limits that a V3 pool takes: a swap stops only when it is done or the pool is empty.
+    uint256 internal constant LOWEST_PRICE = 4295128740;
+    uint256 internal constant HIGHEST_PRICE = 1461446703485210103287273052203988822378723970341;
 
-    /// @dev The pool that may call back now, and what it may take. Zero outside a V3 swap.
-    address internal transient _expected;
-    address internal transient _owedToken;
-    uint256 internal transient _owedMost;
-
-    struct Step {
-        uint256 kind;
-        uint256 amountMode;
-        address pool;
-        address tokenIn;
-        address tokenOut;
-        uint256 fee;
-        uint256 amount;
-        address recipient;
-    }
+    /// @dev The one callback that is welcome now, as `_callback` makes it. Zero outside a V3 swap.
+    bytes32 internal transient _expected;
 
     /// @inheritdoc ISwapExecutor
     function execute(bytes calldata program) external nonReentrant {
@@ -54,10 +45,11 @@ contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
         uint256 at = 1 + 20 * count;
         if (program.length < at) revert TruncatedProgram(at, program.length);
 
+        uint256 paid;
         while (at < program.length) {
-            (Step memory step, uint256 next) = _read(program, at, count);
-            if (step.kind == KIND_UNISWAP_V2) _swapV2(step, at);
-            else _swapV3(step, at);
+            uint256 head = _word(program, at);
+            (address token, uint256 amount, address to, uint256 next) = _read(program, at, head, count, paid);
+            paid = head & KIND == KIND_UNISWAP_V2 ? _swapV2(head, token, amount, to) : _swapV3(head, token, amount, to);
             at = next;
         }
 
@@ -69,116 +61,159 @@ contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
     }
 
     /// @notice Pays a V3 pool in the middle of its swap.
-    function uniswapV3SwapCallback(int256 amount0, int256 amount1, bytes calldata) external {
-        if (msg.sender != _expected) revert UnexpectedCallback(msg.sender, _expected);
-        // Cleared on use: a pool is paid once.
-        _expected = address(0);
-        uint256 asked = uint256(amount0 > 0 ? amount0 : amount1);
-        if (asked > _owedMost) revert CallbackTooGreedy(msg.sender, asked, _owedMost);
-        _owedToken.safeTransfer(msg.sender, asked);
-    }
-
-    function _swapV2(Step memory step, uint256 at) internal {
-        // The time of the reserves does not matter.
-        // slither-disable-next-line unused-return
-        (uint256 reserveIn, uint256 reserveOut,) = IUniswapV2Pair(step.pool).getReserves();
-        bool zeroForOne = step.tokenIn < step.tokenOut;
-        if (!zeroForOne) (reserveIn, reserveOut) = (reserveOut, reserveIn);
-
-        uint256 amountIn;
-        if (step.amountMode == AMOUNT_PREFUNDED) {
-            amountIn = step.tokenIn.balanceOf(step.pool) - reserveIn;
-        } else {
-            amountIn = _spendable(step);
-            step.tokenIn.safeTransfer(step.pool, amountIn);
+    /// @param data What the swap was called with: the token to pay with, and at most how much of it.
+    function uniswapV3SwapCallback(int256 amount0, int256 amount1, bytes calldata data) external {
+        address token;
+        uint256 most;
+        // Not decoded: if these are not the words that the swap was called with, the hash says so.
+        assembly ("memory-safe") {
+            token := calldataload(data.offset)
+            most := calldataload(add(data.offset, 0x20))
         }
-        if (amountIn == 0) revert NothingToSwap(at, step.tokenIn);
-
-        uint256 afterFee = amountIn * (PIPS - step.fee);
-        uint256 amountOut = afterFee * reserveOut / (reserveIn * PIPS + afterFee);
-        IUniswapV2Pair(step.pool)
-            .swap(zeroForOne ? 0 : amountOut, zeroForOne ? amountOut : 0, step.recipient, new bytes(0));
+        if (_expected != _callback(msg.sender, token, most)) revert UnexpectedCallback(msg.sender);
+        // Cleared on use: a pool is paid once.
+        _expected = 0;
+        uint256 asked = uint256(amount0 > 0 ? amount0 : amount1);
+        if (asked > most) revert CallbackTooGreedy(msg.sender, asked, most);
+        token.safeTransfer(msg.sender, asked);
     }
 
-    function _swapV3(Step memory step, uint256 at) internal {
-        uint256 amountIn = _spendable(step);
-        if (amountIn == 0) revert NothingToSwap(at, step.tokenIn);
-        bool zeroForOne = step.tokenIn < step.tokenOut;
-        // Transient, a hundred gas.
-        // slither-disable-next-line costly-loop
-        (_expected, _owedToken, _owedMost) = (step.pool, step.tokenIn, amountIn);
-        // What came out is measured by the vault; the lock is held, and only this pool may call back.
-        // slither-disable-next-line unused-return,reentrancy-benign
-        IUniswapV3Pool(step.pool)
-            .swap(
-                step.recipient,
-                zeroForOne,
-                int256(amountIn),
-                zeroForOne ? MIN_SQRT_PRICE + 1 : MAX_SQRT_PRICE - 1,
-                new bytes(0)
-            );
-        // A pool that never called back must not be able to later. Transient as well.
-        // slither-disable-next-line costly-loop
-        _expected = address(0);
+    /* ------------------------------------------------- SWAPPING ------------------------------------------------- */
+
+    // The pools are called in assembly, because what the compiler makes of the same calls costs 1,600 gas more in each V2
+    // step and 1,700 in each V3 step. `head` is the first word of the step.
+
+    /// @dev Asks for as much as the reserves give after the fee. The formula overflows only where the pair would hold more
+    ///      than it can book, and refuse.
+    function _swapV2(uint256 head, address token, uint256 amount, address to) internal returns (uint256 out) {
+        if (token != address(0)) token.safeTransfer(_pool(head), amount);
+        assembly ("memory-safe") {
+            let pair := shr(96, shl(8, head))
+            mstore(0x00, 0x0902f1ac) // getReserves()
+            if iszero(and(gt(returndatasize(), 0x3f), staticcall(gas(), pair, 0x1c, 0x04, 0x00, 0x40))) {
+                revert(0x00, 0x00)
+            }
+            // Which of two words is the sold token's, and which the other's.
+            let sold := shl(5, iszero(shr(255, shl(4, head))))
+            let bought := xor(sold, 0x20)
+            let afterFee := mul(amount, sub(PIPS, shr(232, shl(168, head))))
+            out := div(mul(afterFee, mload(bought)), add(mul(mload(sold), PIPS), afterFee))
+
+            let m := mload(0x40)
+            mstore(m, 0x022c0d9f) // swap(uint256,uint256,address,bytes)
+            mstore(add(add(m, 0x20), sold), 0)
+            mstore(add(add(m, 0x20), bought), out)
+            mstore(add(m, 0x60), to)
+            mstore(add(m, 0x80), 0x80)
+            mstore(add(m, 0xa0), 0)
+            if iszero(call(gas(), pair, 0, add(m, 0x1c), 0xa4, 0x00, 0x00)) {
+                returndatacopy(m, 0x00, returndatasize())
+                revert(m, returndatasize())
+            }
+        }
     }
 
-    function _spendable(Step memory step) internal view returns (uint256) {
-        return step.amountMode == AMOUNT_ALL_HERE ? step.tokenIn.balanceOf(address(this)) : step.amount;
+    function _swapV3(uint256 head, address token, uint256 amount, address to) internal returns (uint256 out) {
+        _expected = _callback(_pool(head), token, amount);
+        assembly ("memory-safe") {
+            let sellsToken0 := shr(255, shl(4, head))
+            let m := mload(0x40)
+            mstore(m, 0x128acb08) // swap(address,bool,int256,uint160,bytes)
+            mstore(add(m, 0x20), to)
+            mstore(add(m, 0x40), sellsToken0)
+            mstore(add(m, 0x60), amount)
+            mstore(add(m, 0x80), HIGHEST_PRICE)
+            if sellsToken0 { mstore(add(m, 0x80), LOWEST_PRICE) }
+            mstore(add(m, 0xa0), 0xa0)
+            mstore(add(m, 0xc0), 0x40)
+            mstore(add(m, 0xe0), token)
+            mstore(add(m, 0x100), amount)
+            let pool := shr(96, shl(8, head))
+            if iszero(and(gt(returndatasize(), 0x3f), call(gas(), pool, 0, add(m, 0x1c), 0x104, 0x00, 0x40))) {
+                returndatacopy(m, 0x00, returndatasize())
+                revert(m, returndatasize())
+            }
+            // Of the pool's two deltas the negative one is what it has paid out: that of token1 if token0 is sold.
+            out := sub(0, mload(shl(5, sellsToken0)))
+        }
+        // A pool that never called back must not be able to later.
+        _expected = 0;
+    }
+
+    /// @dev What a callback is known by: who calls, what it is paid with, and at most how much of it.
+    function _callback(address pool, address token, uint256 most) internal pure returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            let m := mload(0x40)
+            mstore(m, pool)
+            mstore(add(m, 0x20), token)
+            mstore(add(m, 0x40), most)
+            hash := keccak256(m, 0x60)
+        }
     }
 
     /* ------------------------------------------------- READING ------------------------------------------------- */
 
-    function _read(bytes calldata program, uint256 at, uint256 count)
+    /// @param  paid What the step before paid out.
+    /// @return token What the pool is paid with from here; zero if it is paid already.
+    /// @return amount How much is swapped.
+    /// @return to Who gets what comes out.
+    /// @return next Where the next step begins.
+    function _read(bytes calldata program, uint256 at, uint256 head, uint256 count, uint256 paid)
         internal
         view
-        returns (Step memory step, uint256 next)
+        returns (address token, uint256 amount, address to, uint256 next)
     {
-        if (program.length < at + 23) revert TruncatedProgram(at, program.length);
-        uint256 op = uint8(program[at]);
-        step.kind = op & 0x0f;
-        step.amountMode = (op >> 4) & 3;
-        if (
-            step.kind > KIND_UNISWAP_V3 || step.amountMode > AMOUNT_PREFUNDED
-                || (step.kind == KIND_UNISWAP_V3 && step.amountMode == AMOUNT_PREFUNDED)
-        ) revert UnknownOp(at, op);
-        step.pool = address(bytes20(program[at + 1:at + 21]));
-        step.tokenIn = _checkedToken(program, at, uint8(program[at + 21]), count);
-        step.tokenOut = _checkedToken(program, at, uint8(program[at + 22]), count);
+        uint256 mode = head & AMOUNT;
+        // Offsets stay within a few bytes of the program.
+        unchecked {
+            next = at + 24;
+            if (head & KIND != KIND_UNISWAP_V2) {
+                if (head & KIND != KIND_UNISWAP_V3 || mode == AMOUNT_PREFUNDED) revert UnknownOp(at, head >> 248);
+                next = at + 21;
+            }
+            if (mode < AMOUNT_PREFUNDED || head & KIND == KIND_UNISWAP_V3) {
+                uint256 index = _word(program, next++) >> 248;
+                if (index >= count) revert TokenOutOfRange(at, index, count);
+                token = _token(program, index);
+            }
+            if (mode == AMOUNT_CHAINED) {
+                amount = paid;
+            } else if (mode == AMOUNT_ALL_HERE) {
+                amount = token.balanceOf(address(this));
+            } else {
+                amount = _word(program, next) >> 128;
+                next += 16;
+            }
+            if (program.length < next) revert TruncatedProgram(at, program.length);
+            // Below zero, a V3 pool would take it for the amount to pay out.
+            if (int256(amount) <= 0) revert NothingToSwap(at);
 
-        next = at + 23;
-        if (step.kind == KIND_UNISWAP_V2) {
-            if (program.length < next + 3) revert TruncatedProgram(next, program.length);
-            step.fee = uint24(bytes3(program[next:next + 3]));
-            next += 3;
+            uint256 recipient = head & RECIPIENT;
+            if (recipient == TO_CALLER) return (token, amount, msg.sender, next);
+            if (recipient == TO_EXECUTOR) return (token, amount, address(this), next);
+            if (recipient != TO_NEXT_POOL) revert UnknownOp(at, head >> 248);
+            if (program.length < next + 21) revert TruncatedProgram(next, program.length);
+            to = _pool(_word(program, next));
         }
-        if (step.amountMode == AMOUNT_EXACT) {
-            if (program.length < next + 16) revert TruncatedProgram(next, program.length);
-            step.amount = uint128(bytes16(program[next:next + 16]));
-            next += 16;
-        }
-        step.recipient = _recipient(program, at, op, next);
-    }
-
-    function _recipient(bytes calldata program, uint256 at, uint256 op, uint256 next) internal view returns (address) {
-        uint256 to = op >> 6;
-        if (to == TO_EXECUTOR) return address(this);
-        if (to == TO_CALLER) return msg.sender;
-        if (to != TO_NEXT_POOL) revert UnknownOp(at, op);
-        if (program.length < next + 21) revert TruncatedProgram(next, program.length);
-        return address(bytes20(program[next + 1:next + 21]));
-    }
-
-    function _checkedToken(bytes calldata program, uint256 at, uint256 index, uint256 count)
-        internal
-        pure
-        returns (address)
-    {
-        if (index >= count) revert TokenOutOfRange(at, index, count);
-        return _token(program, index);
     }
 
     function _token(bytes calldata program, uint256 index) internal pure returns (address) {
-        return address(bytes20(program[1 + 20 * index:21 + 20 * index]));
+        unchecked {
+            return address(uint160(_word(program, 1 + 20 * index) >> 96));
+        }
+    }
+
+    function _pool(uint256 head) internal pure returns (address pool) {
+        assembly ("memory-safe") {
+            pool := shr(96, shl(8, head))
+        }
+    }
+
+    /// @dev The 32 bytes at `at`, whatever lies there if the program is shorter.
+    function _word(bytes calldata program, uint256 at) internal pure returns (uint256 word) {
+        assembly ("memory-safe") {
+            word := calldataload(add(program.offset, at))
+        }
     }
 
     /// @dev One lock on every chain.

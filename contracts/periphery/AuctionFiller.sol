@@ -66,7 +66,7 @@ contract AuctionFiller {
         token.safeTransfer(to, amount);
     }
 
-    /// @notice An empty pair, so that the executor takes all that lies here for paid in, and expects nothing for it.
+    /// @notice An empty pair, so that the executor expects nothing for what it takes for paid in.
     function getReserves() external pure returns (uint112 reserve0, uint112 reserve1, uint32 blockTimestampLast) {
         return (0, 0, 0);
     }

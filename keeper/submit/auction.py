@@ -140,7 +140,7 @@ def build_fill_order(reading: Reading, fill: Fill, filler: str, *, deadline: int
     pair = UniswapV2Pool(
         address=filler, token0=fill.sells[0].token, token1=fill.buys[0].token, fee_pips=0, reserve0=1, reserve1=1
     )
-    step = Step(pair, pair.token0, pair.token1, Amount.PREFUNDED, 0, Recipient.CALLER)
+    step = Step(pair, pair.token0, pair.token1, Amount.PREFUNDED, fill.sells[0].amount, Recipient.CALLER)
     return Order(
         nonce=reading.vault.open_nonce + 1,
         deadline=deadline,

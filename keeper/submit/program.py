@@ -26,6 +26,7 @@ class Amount(IntEnum):
     EXACT = 0
     ALL_HERE = 1
     PREFUNDED = 2
+    CHAINED = 3
 
 
 class Recipient(IntEnum):
@@ -38,7 +39,7 @@ class Recipient(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One swap of a program. `amount` counts only in mode `EXACT`."""
+    """One swap of a program. `amount` counts only in the modes `EXACT` and `PREFUNDED`."""
 
     pool: Pool
     token_in: str
@@ -47,19 +48,33 @@ class Step:
     amount: int
     recipient: Recipient
 
+    @property
+    def spends_here(self) -> bool:
+        """Whether the executor pays the pool, out of what it holds."""
+        return self.mode in (Amount.EXACT, Amount.ALL_HERE) or (self.mode is Amount.CHAINED and not self._is_pair)
+
+    @property
+    def passing(self) -> list[str]:
+        """The tokens that pass through the executor."""
+        return [self.token_in] * self.spends_here + [self.token_out] * (self.recipient is Recipient.EXECUTOR)
+
     def encode(self, tokens: Sequence[str]) -> bytes:
         """The step's bytes; `tokens` is the program's token table."""
-        op = _KINDS[self.pool.kind] | self.mode << 4 | self.recipient << 6
+        sells_token0 = int(self.token_in, 16) < int(self.token_out, 16)
+        op = _KINDS[self.pool.kind] | sells_token0 << 3 | self.mode << 4 | self.recipient << 6
         return b"".join(
             (
                 pack(op, 1),
                 address_bytes(self.pool.address),
-                pack(tokens.index(self.token_in), 1),
-                pack(tokens.index(self.token_out), 1),
-                pack(self.pool.fee_pips, 3) if self.pool.kind == _V2 else b"",
-                pack(self.amount, 16) if self.mode is Amount.EXACT else b"",
+                pack(self.pool.fee_pips, 3) if self._is_pair else b"",
+                pack(tokens.index(self.token_in), 1) if self.spends_here else b"",
+                pack(self.amount, 16) if self.mode in (Amount.EXACT, Amount.PREFUNDED) else b"",
             )
         )
+
+    @property
+    def _is_pair(self) -> bool:
+        return self.pool.kind == _V2
 
 
 def build_order(snapshot: Snapshot, decision: Decision, *, basket: Sequence[str], epoch: int, deadline: int) -> Order:
@@ -89,8 +104,8 @@ def build_order(snapshot: Snapshot, decision: Decision, *, basket: Sequence[str]
 
 
 def encode_program(steps: Sequence[Step]) -> bytes:
-    """The executor's program: the table of tokens, then the steps."""
-    tokens = list(dict.fromkeys(token for step in steps for token in (step.token_in, step.token_out)))
+    """The executor's program: the table of the tokens that pass through it, then the steps."""
+    tokens = list(dict.fromkeys(token for step in steps for token in step.passing))
     return b"".join(
         (
             pack(len(tokens), 1),
@@ -109,43 +124,43 @@ def plan_steps(
     """
     for token in sells.keys() - {swap.token_in for swap in swaps}:
         raise ValueError(f"{token} is sold, but no swap spends it")
-    chained = {k for k in range(1, len(swaps)) if _can_chain(swaps, pools, k)}
+    chained = {k for k in range(1, len(swaps)) if _can_chain(swaps[k - 1], swaps[k])}
     pushed = {k for k in range(len(swaps)) if _can_push(swaps, pools, sells, k)}
     recipients = {swaps[k].token_in: pools[swaps[k].pool].address for k in pushed}
 
     held = {token: amount for token, amount in sells.items() if token not in recipients}
+    yielded: set[str] = set()
     steps = []
     for k, swap in enumerate(swaps):
-        if k in pushed or k in chained:
+        if k in pushed:
             mode = Amount.PREFUNDED
+        elif k in chained:
+            mode = Amount.CHAINED
         else:
             here = held.get(swap.token_in, 0)
             if here < swap.amount_in:
                 raise ValueError(f"swap {k} spends {swap.amount_in} of {swap.token_in}, but only {here} is there")
-            # All of it where it is all: a swap before that pays a wei more then leaves no rest behind.
-            mode = Amount.ALL_HERE if here == swap.amount_in else Amount.EXACT
+            # Where swaps before have yielded it and it is all there is, whatever that turns out to be: one that pays a
+            # wei more then leaves no rest behind. What the vault sent is known, and a number costs less than to ask.
+            everything = here == swap.amount_in and swap.token_in in yielded
+            mode = Amount.ALL_HERE if everything else Amount.EXACT
             held[swap.token_in] = here - swap.amount_in
 
         if k + 1 in chained:
-            recipient = Recipient.NEXT_POOL
-        elif any(later.token_in == swap.token_out for later in swaps[k + 1 :]):
+            recipient = Recipient.NEXT_POOL if pools[swaps[k + 1].pool].kind == _V2 else Recipient.EXECUTOR
+        elif any(swaps[j].token_in == swap.token_out and j not in chained for j in range(k + 1, len(swaps))):
             recipient = Recipient.EXECUTOR
             held[swap.token_out] = held.get(swap.token_out, 0) + swap.amount_out
+            yielded.add(swap.token_out)
         else:
             recipient = Recipient.CALLER
         steps.append(Step(pools[swap.pool], swap.token_in, swap.token_out, mode, swap.amount_in, recipient))
     return steps, recipients
 
 
-def _can_chain(swaps: Sequence[Swap], pools: Mapping[str, Pool], k: int) -> bool:
-    """Whether step k - 1 can pay all that it yields straight into the pair of step k. A pair cannot pay itself."""
-    swap, before = swaps[k], swaps[k - 1]
-    return (
-        pools[swap.pool].kind == _V2
-        and swap.pool != before.pool
-        and before.token_out == swap.token_in
-        and before.amount_out == swap.amount_in
-    )
+def _can_chain(before: Swap, swap: Swap) -> bool:
+    """Whether a swap takes just what the one before it yields, and need not be told how much. No pair pays itself."""
+    return before.token_out == swap.token_in and before.amount_out == swap.amount_in and before.pool != swap.pool
 
 
 def _can_push(swaps: Sequence[Swap], pools: Mapping[str, Pool], sells: Mapping[str, int], k: int) -> bool:

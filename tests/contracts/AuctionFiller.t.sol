@@ -247,7 +247,7 @@ contract AuctionFillerTest is VaultTest {
         returns (bytes memory order, Payment[] memory payments)
     {
         (order, payments) = _prepared(offered);
-        order = abi.encodePacked(order, Program.encode(more));
+        order = abi.encodePacked(order, Program.step(tokens, more));
     }
 
     function _asked() internal view returns (Order memory order) {
@@ -259,7 +259,7 @@ contract AuctionFillerTest is VaultTest {
     function _paidHere(uint256 tokenIn, uint256 tokenOut) internal view returns (Step memory) {
         return
             Step(
-                Program.V2, Program.PREFUNDED, Program.TO_CALLER, address(filler), uint8(tokenIn), uint8(tokenOut), 0, 0
+                Program.V2, Program.PREFUNDED, Program.TO_CALLER, address(filler), uint8(tokenIn), uint8(tokenOut), 0, 1
             );
     }
 

@@ -33,7 +33,7 @@ contract IndexVaultPoolsTest is VaultTest, UniswapTest {
     function test_a_sale_pushed_into_a_pair_comes_back_in_one_swap() external {
         uint256 out = _quoteV2(pairDaiLink, tokens[DAI], 50_000e18, 3000);
         Step memory step = _step(Program.V2, pairDaiLink, DAI, LINK);
-        step.mode = Program.PREFUNDED;
+        (step.mode, step.amount) = (Program.PREFUNDED, 50_000e18);
         Order memory order = _order();
         order.sells = _sells(DAI, 50_000e18, pairDaiLink);
         order.buys = _buys(LINK, out);
@@ -99,7 +99,7 @@ contract IndexVaultPoolsTest is VaultTest, UniswapTest {
         external
     {
         Step memory step = _step(Program.V2, pairDaiLink, DAI, LINK);
-        if (prefund) step.mode = Program.PREFUNDED;
+        if (prefund) (step.mode, step.amount) = (Program.PREFUNDED, 10_000e18);
         bytes memory route = Program.encode(tokens, step, _step(Program.V3, poolWethLink, WETH, LINK));
         for (uint256 i; i < garbage.length % 4; ++i) {
             route[uint256(keccak256(abi.encode(seed, i))) % route.length] = garbage[i];

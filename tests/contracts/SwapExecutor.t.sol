@@ -97,10 +97,35 @@ contract SwapExecutorTest is UniswapTest {
         TestToken(tokens[A]).mint(pairAB, 30e18);
         uint256 out = _quoteV2(pairAB, tokens[A], 30e18, 3000);
         Step memory step = _v2(pairAB, A, B);
-        step.mode = Program.PREFUNDED;
+        (step.mode, step.amount) = (Program.PREFUNDED, 30e18);
         _run(step);
         assertEq(_mine(A), 1e18);
         assertEq(_mine(B), out);
+    }
+
+    function test_a_pair_that_holds_less_than_the_step_says_refuses() external {
+        TestToken(tokens[A]).mint(pairAB, 30e18);
+        Step memory step = _v2(pairAB, A, B);
+        (step.mode, step.amount) = (Program.PREFUNDED, 30e18 + 1e6);
+        _refused(_program(step), abi.encodeWithSignature("Error(string)", "UniswapV2: K"));
+    }
+
+    function test_a_pool_swaps_what_the_step_before_paid_and_no_more() external {
+        _give(A, 30e18);
+        _give(B, 7e18);
+        uint256 hop = _quoteV2(pairAB, tokens[A], 30e18, 3000);
+        uint256 out = _quoteV3(poolBC, tokens[B], tokens[C], hop);
+        Step memory second = _v3(poolBC, B, C);
+        second.mode = Program.CHAINED;
+        _execute(Program.encode(tokens, _v2(pairAB, A, B), second));
+        assertEq(_mine(B), 7e18);
+        assertEq(_mine(C), out);
+
+        _give(A, 30e18);
+        hop = _quoteV3(poolAB, tokens[A], tokens[B], 30e18);
+        out += _quoteV3(poolBC, tokens[B], tokens[C], hop);
+        _execute(Program.encode(tokens, _v3(poolAB, A, B), second));
+        assertEq(_mine(C), out);
     }
 
     function test_more_than_is_here_is_not_swapped() external {
@@ -114,17 +139,31 @@ contract SwapExecutorTest is UniswapTest {
     }
 
     function test_nothing_is_not_swapped() external {
-        bytes memory reason = abi.encodeWithSelector(ISwapExecutor.NothingToSwap.selector, 61, tokens[A]);
+        bytes memory reason = abi.encodeWithSelector(ISwapExecutor.NothingToSwap.selector, 61);
         Step memory step = _v2(pairAB, A, B);
-        for (uint8 mode; mode <= Program.PREFUNDED; ++mode) {
+        for (uint8 mode; mode <= Program.CHAINED; ++mode) {
             step.mode = mode;
             _refused(_program(step), reason);
         }
         step = _v3(poolAB, A, B);
-        for (uint8 mode; mode <= Program.ALL_HERE; ++mode) {
+        for (uint8 mode; mode <= Program.CHAINED; ++mode) {
+            if (mode == Program.PREFUNDED) continue;
             step.mode = mode;
             _refused(_program(step), reason);
         }
+    }
+
+    function test_a_pool_is_never_asked_to_pay_out_an_exact_amount() external {
+        // What a pool says that it paid out may be anything; taken for a payment, this would be -1.
+        ScriptedPool liar = new ScriptedPool();
+        liar.says(1, 1);
+        _give(A, 30e18);
+        Step memory second = _v3(poolAB, A, B);
+        second.mode = Program.CHAINED;
+        _refused(
+            Program.encode(tokens, _v3(address(liar), A, B), second),
+            abi.encodeWithSelector(ISwapExecutor.NothingToSwap.selector, 83)
+        );
     }
 
     /* ------------------------------------------------ RECIPIENTS ------------------------------------------------ */
@@ -151,7 +190,7 @@ contract SwapExecutorTest is UniswapTest {
         Step memory first = _v2(pairAB, A, B);
         first.to = Program.TO_NEXT_POOL;
         Step memory second = _v2(pairBC, B, C);
-        (second.mode, second.to) = (Program.PREFUNDED, Program.TO_CALLER);
+        (second.mode, second.to) = (Program.CHAINED, Program.TO_CALLER);
         _execute(Program.encode(tokens, first, second));
         assertEq(_mine(C), out);
     }
@@ -162,7 +201,7 @@ contract SwapExecutorTest is UniswapTest {
         Step memory first = _v3(poolAB, A, B);
         first.to = Program.TO_NEXT_POOL;
         Step memory second = _v2(pairBC, B, C);
-        second.mode = Program.PREFUNDED;
+        second.mode = Program.CHAINED;
         _execute(Program.encode(tokens, first, second));
         assertEq(_mine(C), out);
     }
@@ -232,13 +271,13 @@ contract SwapExecutorTest is UniswapTest {
 
     function test_a_stranger_is_not_paid() external {
         _give(A, 30e18);
-        vm.expectRevert(abi.encodeWithSelector(ISwapExecutor.UnexpectedCallback.selector, address(this), address(0)));
-        executor.uniswapV3SwapCallback(1, 0, "");
+        vm.expectRevert(abi.encodeWithSelector(ISwapExecutor.UnexpectedCallback.selector, address(this)));
+        executor.uniswapV3SwapCallback(1, 0, abi.encode(tokens[A], 30e18));
     }
 
     function test_nobody_but_the_pool_that_is_swapped_with_is_paid() external {
         ScriptedPool accomplice = new ScriptedPool();
-        accomplice.onV2(_asking(1e18, 0));
+        accomplice.onV2(_asking(1e18, 0, 30e18));
         ScriptedPool pool = new ScriptedPool();
         pool.onV3(
             Call(address(accomplice), abi.encodeWithSignature("swap(uint256,uint256,address,bytes)", 0, 0, 0, ""))
@@ -246,36 +285,50 @@ contract SwapExecutorTest is UniswapTest {
         _give(A, 30e18);
         _refused(
             _program(_v3(address(pool), A, B)),
-            abi.encodeWithSelector(ISwapExecutor.UnexpectedCallback.selector, address(accomplice), address(pool))
+            abi.encodeWithSelector(ISwapExecutor.UnexpectedCallback.selector, address(accomplice))
         );
     }
 
     function test_a_pool_is_paid_once() external {
         ScriptedPool pool = new ScriptedPool();
-        pool.onV3(_asking(1e18, 0));
-        pool.onV3(_asking(1e18, 0));
+        pool.onV3(_asking(1e18, 0, 30e18));
+        pool.onV3(_asking(1e18, 0, 30e18));
         _give(A, 30e18);
         _refused(
             _program(_v3(address(pool), A, B)),
-            abi.encodeWithSelector(ISwapExecutor.UnexpectedCallback.selector, address(pool), address(0))
+            abi.encodeWithSelector(ISwapExecutor.UnexpectedCallback.selector, address(pool))
         );
     }
 
     function test_a_pool_that_did_not_ask_in_its_swap_cannot_ask_later() external {
         ScriptedPool pool = new ScriptedPool();
-        pool.onV2(_asking(1e18, 0));
+        pool.onV2(_asking(1e18, 0, 30e18));
         _give(A, 30e18);
         Step memory later = _v2(address(pool), A, B);
         (later.mode, later.amount) = (Program.EXACT, 1);
         _refused(
             Program.encode(tokens, _v3(address(pool), A, B), later),
-            abi.encodeWithSelector(ISwapExecutor.UnexpectedCallback.selector, address(pool), address(0))
+            abi.encodeWithSelector(ISwapExecutor.UnexpectedCallback.selector, address(pool))
         );
+    }
+
+    function test_a_pool_that_hands_back_other_data_is_not_paid() external {
+        bytes[3] memory others = [abi.encode(tokens[B], 30e18), abi.encode(tokens[A], 31e18), bytes("")];
+        _give(A, 30e18);
+        _give(B, 30e18);
+        for (uint256 i; i < others.length; ++i) {
+            ScriptedPool pool = new ScriptedPool();
+            pool.onV3(Call(address(executor), abi.encodeCall(SwapExecutor.uniswapV3SwapCallback, (1e18, 0, others[i]))));
+            _refused(
+                _program(_v3(address(pool), A, B)),
+                abi.encodeWithSelector(ISwapExecutor.UnexpectedCallback.selector, address(pool))
+            );
+        }
     }
 
     function test_a_pool_may_not_ask_for_more_than_the_step() external {
         ScriptedPool pool = new ScriptedPool();
-        pool.onV3(_asking(0, 10e18 + 1));
+        pool.onV3(_asking(0, 10e18 + 1, 10e18));
         Step memory step = _v3(address(pool), A, B);
         (step.mode, step.amount) = (Program.EXACT, 10e18);
         _give(A, 30e18);
@@ -287,7 +340,7 @@ contract SwapExecutorTest is UniswapTest {
 
     function test_a_pool_that_asks_for_both_gets_the_token_of_the_step_only() external {
         ScriptedPool pool = new ScriptedPool();
-        pool.onV3(_asking(10e18, 20e18));
+        pool.onV3(_asking(10e18, 20e18, 10e18));
         Step memory step = _v3(address(pool), A, B);
         (step.mode, step.amount) = (Program.EXACT, 10e18);
         _give(A, 30e18);
@@ -299,7 +352,7 @@ contract SwapExecutorTest is UniswapTest {
 
     function test_a_pool_that_asks_for_less_than_nothing_gets_nothing() external {
         ScriptedPool pool = new ScriptedPool();
-        pool.onV3(_asking(-1, -1));
+        pool.onV3(_asking(-1, -1, 30e18));
         _give(A, 30e18);
         _refused(
             _program(_v3(address(pool), A, B)),
@@ -328,15 +381,14 @@ contract SwapExecutorTest is UniswapTest {
         Step memory second = _v2(pairAB, A, B);
         (second.mode, second.amount) = (Program.EXACT, 1e18);
         bytes memory whole = Program.encode(tokens, first, second);
-        assertEq(whole.length, 142);
+        assertEq(whole.length, 140);
         _give(A, 10e18);
 
         for (uint256 length; length < whole.length; ++length) {
-            // Where the part begins that the cut goes through: table, steps, amounts, fee.
-            uint256 offset = length == 0 ? 0 : length < 84 ? 61 : length < 100 ? 84 : length < 123 ? 100 : 123;
-            if (length >= 126) offset = 126;
+            // Where the part begins that the cut goes through: the table, or a step.
+            uint256 offset = length == 0 ? 0 : length < 99 ? 61 : 99;
             // Cut before a step it is a program, only a shorter one.
-            if (length == 61 || length == 100) continue;
+            if (length == 61 || length == 99) continue;
             _refused(
                 _cut(whole, length), abi.encodeWithSelector(ISwapExecutor.TruncatedProgram.selector, offset, length)
             );
@@ -350,8 +402,7 @@ contract SwapExecutorTest is UniswapTest {
         bytes memory program = _program(step);
         // Its address is enough for the step to begin.
         _refused(
-            abi.encodePacked(program, new bytes(21)),
-            abi.encodeWithSelector(ISwapExecutor.NothingToSwap.selector, 61, tokens[A])
+            abi.encodePacked(program, new bytes(21)), abi.encodeWithSelector(ISwapExecutor.NothingToSwap.selector, 61)
         );
 
         _give(A, 10e18);
@@ -365,11 +416,15 @@ contract SwapExecutorTest is UniswapTest {
     function test_an_unknown_op_is_refused() external {
         _give(A, 10e18);
         for (uint256 op; op < 256; ++op) {
-            uint256 kind = op & 0x0f;
+            uint256 kind = op & 7;
             uint256 mode = (op >> 4) & 3;
-            if (kind < 2 && mode < 3 && !(kind == 1 && mode == 2) && op >> 6 < 3) continue;
-            bytes memory program = abi.encodePacked(Program.head(tokens), uint8(op), pairAB, A, B, new bytes(60));
-            _refused(program, abi.encodeWithSelector(ISwapExecutor.UnknownOp.selector, 61, op));
+            if (kind < 2 && !(kind == 1 && mode == 2) && op >> 6 < 3) continue;
+            // Something to swap in every mode, so that only the op is wrong.
+            bytes memory chain = Program.step(tokens, _v2(pairAB, A, B));
+            bytes memory fee = kind == 0 ? abi.encodePacked(uint24(3000)) : bytes("");
+            bytes memory program =
+                abi.encodePacked(Program.head(tokens), chain, uint8(op), pairBC, fee, B, uint128(1e18), new bytes(60));
+            _refused(program, abi.encodeWithSelector(ISwapExecutor.UnknownOp.selector, 86, op));
         }
     }
 
@@ -377,7 +432,7 @@ contract SwapExecutorTest is UniswapTest {
         _give(A, 10e18);
         _refused(_program(_v2(pairAB, 3, B)), abi.encodeWithSelector(ISwapExecutor.TokenOutOfRange.selector, 61, 3, 3));
         _refused(
-            _program(_v3(poolAB, A, 255)), abi.encodeWithSelector(ISwapExecutor.TokenOutOfRange.selector, 61, 255, 3)
+            _program(_v3(poolAB, 255, B)), abi.encodeWithSelector(ISwapExecutor.TokenOutOfRange.selector, 61, 255, 3)
         );
     }
 
@@ -434,8 +489,10 @@ contract SwapExecutorTest is UniswapTest {
         executor.execute(program);
     }
 
-    function _asking(int256 amount0, int256 amount1) internal view returns (Call memory) {
-        return Call(address(executor), abi.encodeCall(SwapExecutor.uniswapV3SwapCallback, (amount0, amount1, "")));
+    /// @dev A callback in a swap of at most `most` of the first token.
+    function _asking(int256 amount0, int256 amount1, uint256 most) internal view returns (Call memory) {
+        bytes memory data = abi.encode(tokens[A], most);
+        return Call(address(executor), abi.encodeCall(SwapExecutor.uniswapV3SwapCallback, (amount0, amount1, data)));
     }
 
     function _give(uint8 token, uint256 amount) internal {

@@ -245,13 +245,14 @@ def test_an_order_that_the_keeper_has_signed_survives_a_fill(auction):
     link, weth = TOKENS["LINK"].address, TOKENS["WETH"].address
     pair = next(pool for pool in auction.read(V2).pools if set(pool.tokens) == {link, weth})
     index = next(i for i, facts in enumerate(reading.basket) if facts.token.address == link)
+    amount = reading.vault.balances[index] // 50
     signed = Order(
         nonce=reading.vault.nonce + 1,
         deadline=reading.block.timestamp + 3600,
         epoch=reading.vault.epoch,
-        sells=(OrderSell(index, reading.vault.balances[index] // 50, pair.address),),
+        sells=(OrderSell(index, amount, pair.address),),
         buys=(),
-        route=encode_program((Step(pair, link, weth, Amount.PREFUNDED, 0, Recipient.CALLER),)),
+        route=encode_program((Step(pair, link, weth, Amount.PREFUNDED, amount, Recipient.CALLER),)),
     )
     filler = deploy_filler(SOLVER.address, auction.sends(SOLVER))
     auction.fill(reading, plan_fill(reading, price_now(reading), WAD // 2), filler)

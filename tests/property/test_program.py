@@ -77,28 +77,34 @@ def interpret(program: bytes, swaps: list[Swap], ledger: Counter[tuple[str, str]
     count = program[0]
     tokens = ["0x" + program[1 + 20 * i : 21 + 20 * i].hex() for i in range(count)]
     at = 1 + 20 * count
-    spent = []
+    spent: list[int] = []
+    paid = 0
     for swap in swaps:
         start, op = at, program[at]
-        kind, mode, recipient = op & 15, (op >> 4) & 3, op >> 6
+        kind, sells_token0, mode, recipient = op & 7, bool(op & 8), (op >> 4) & 3, op >> 6
         pool = "0x" + program[at + 1 : at + 21].hex()
-        token_in, token_out = tokens[program[at + 21]], tokens[program[at + 22]]
-        assert (pool, token_in, token_out) == (swap.pool, swap.token_in, swap.token_out)
-        at += 23
+        assert pool == swap.pool
+        assert sells_token0 == (swap.token_in == POOLS[pool].token0)
+        at += 21
         if kind == 0:
             assert int.from_bytes(program[at : at + 3]) == POOLS[pool].fee_pips
             at += 3
-        if mode == 0:
+        payer = EXECUTOR if mode in (0, 1) or kind == 1 else pool
+        if payer == EXECUTOR:
+            assert tokens[program[at]] == swap.token_in
+            at += 1
+        if mode in (0, 2):
             amount = int.from_bytes(program[at : at + 16])
             at += 16
         else:
-            amount = ledger[pool if mode == 2 else EXECUTOR, token_in]
+            amount = paid if mode == 3 else ledger[EXECUTOR, swap.token_in]
         assert at - start <= 60
-        ledger[pool if mode == 2 else EXECUTOR, token_in] -= amount
+        ledger[payer, swap.token_in] -= amount
         assert not any(ledger[pool, token] for token in POOLS[pool].tokens), "the pair books a stray payment as its own"
         to = [EXECUTOR, VAULT, "0x" + program[at + 1 : at + 21].hex()][recipient]
-        ledger[to, token_out] += swap.amount_out
+        ledger[to, swap.token_out] += swap.amount_out
         spent.append(amount)
+        paid = swap.amount_out
     assert at == len(program)
     for token in tokens:  # the sweep
         ledger[VAULT, token] += ledger.pop((EXECUTOR, token), 0)

@@ -166,9 +166,9 @@ def test_an_order_goes_through_the_filler_and_back():
         (leg.index, leg.amount, FILLER) for leg in fill.sells
     ]
     assert [(buy.index, buy.min_amount) for buy in order.buys] == [(leg.index, leg.amount) for leg in fill.buys]
-    tokens = bytes.fromhex(fill.sells[0].token[2:] + fill.buys[0].token[2:])
-    step = bytes([0 | 2 << 4 | 1 << 6]) + bytes.fromhex(FILLER[2:]) + bytes([0, 1, 0, 0, 0])
-    assert order.route == b"\x02" + tokens + step
+    sells_token0 = fill.sells[0].token < fill.buys[0].token
+    op = bytes([0 | sells_token0 << 3 | 2 << 4 | 1 << 6])
+    assert order.route == b"\x00" + op + bytes.fromhex(FILLER[2:]) + bytes(3) + fill.sells[0].amount.to_bytes(16)
 
 
 def test_nothing_stands_in_the_way_of_a_silent_keepers_auction():

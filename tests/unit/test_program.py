@@ -59,22 +59,39 @@ def test_the_vault_pays_straight_into_the_first_pair():
 
 
 def test_a_v3_pool_is_never_paid_beforehand():
-    assert plan([swap(AB3, A, 100, 90)], {A: 100}) == ([(Amount.ALL_HERE, Recipient.CALLER)], {})
+    assert plan([swap(AB3, A, 100, 90)], {A: 100}) == ([(Amount.EXACT, Recipient.CALLER)], {})
 
 
 def test_a_pool_pays_straight_into_the_pair_that_takes_all_of_it():
     modes, _ = plan([swap(AB3, A, 100, 90), swap(BC2, B, 90, 80)], {A: 100})
-    assert modes == [(Amount.ALL_HERE, Recipient.NEXT_POOL), (Amount.PREFUNDED, Recipient.CALLER)]
+    assert modes == [(Amount.EXACT, Recipient.NEXT_POOL), (Amount.CHAINED, Recipient.CALLER)]
 
 
 def test_a_pool_pays_the_executor_when_a_v3_pool_comes_next():
     modes, _ = plan([swap(AB3, A, 100, 90), swap(BC3, B, 90, 80)], {A: 100})
-    assert modes == [(Amount.ALL_HERE, Recipient.EXECUTOR), (Amount.ALL_HERE, Recipient.CALLER)]
+    assert modes == [(Amount.EXACT, Recipient.EXECUTOR), (Amount.CHAINED, Recipient.CALLER)]
+
+
+def test_every_hop_of_several_paths_through_one_token_is_chained():
+    swaps = [swap(AB2, A, 100, 90), swap(BC2, B, 90, 80), swap(AB3, A, 50, 40), swap(BC3, B, 40, 30)]
+    modes, recipients = plan(swaps, {A: 150})
+    assert modes == [
+        (Amount.EXACT, Recipient.NEXT_POOL),
+        (Amount.CHAINED, Recipient.CALLER),
+        (Amount.EXACT, Recipient.EXECUTOR),
+        (Amount.CHAINED, Recipient.CALLER),
+    ]
+    assert recipients == {}
+
+
+def test_what_several_swaps_yield_is_spent_to_the_last_wei():
+    modes, _ = plan([swap(AB2, A, 60, 50), swap(AB3, A, 40, 30), swap(BC3, B, 80, 70)], {A: 100})
+    assert modes[2] == (Amount.ALL_HERE, Recipient.CALLER)
 
 
 def test_a_sold_amount_that_is_split_goes_through_the_executor():
     modes, recipients = plan([swap(AB2, A, 60, 50), swap(AB3, A, 40, 30)], {A: 100})
-    assert modes == [(Amount.EXACT, Recipient.CALLER), (Amount.ALL_HERE, Recipient.CALLER)]
+    assert modes == [(Amount.EXACT, Recipient.CALLER), (Amount.EXACT, Recipient.CALLER)]
     assert recipients == {}
 
 
@@ -88,15 +105,15 @@ def test_a_pair_used_before_is_not_paid_beforehand():
     # Were B pushed at the start, the first swap would book it as part of the pair's reserves.
     modes, recipients = plan([swap(AB2, A, 100, 90), swap(AB2, B, 7, 6)], {A: 100, B: 7})
     assert recipients == {}
-    assert modes == [(Amount.ALL_HERE, Recipient.EXECUTOR), (Amount.EXACT, Recipient.CALLER)]
+    assert modes == [(Amount.EXACT, Recipient.EXECUTOR), (Amount.EXACT, Recipient.CALLER)]
 
 
 def test_what_else_there_is_of_a_token_stays_out_of_the_pair_that_is_paid_directly():
     modes, recipients = plan([swap(AB3, A, 100, 90), swap(BC2, B, 90, 80), swap(BC3, B, 5, 4)], {A: 100, B: 5})
     assert modes == [
-        (Amount.ALL_HERE, Recipient.NEXT_POOL),
-        (Amount.PREFUNDED, Recipient.CALLER),
-        (Amount.ALL_HERE, Recipient.CALLER),
+        (Amount.EXACT, Recipient.NEXT_POOL),
+        (Amount.CHAINED, Recipient.CALLER),
+        (Amount.EXACT, Recipient.CALLER),
     ]
     assert recipients == {}
 
@@ -118,9 +135,18 @@ def test_a_sold_token_that_no_swap_spends_is_refused():
 
 
 def test_a_program_is_packed_field_by_field():
-    steps, _ = plan_steps([swap(AB3, A, 60, 50), swap(AB2, A, 40, 30)], POOLS, {A: 101})
+    steps, _ = plan_steps([swap(AB3, A, 60, 50), swap(AB2, A, 41, 30)], POOLS, {A: 101})
     assert encode_program(steps).hex() == (
-        "02" + "a" * 40 + "b" * 40  # token table
-        + "41" + "13" * 20 + "00" + "01" + f"{60:032x}"  # V3, exact, to the caller
-        + "40" + "12" * 20 + "00" + "01" + "000bb8" + f"{40:032x}"  # V2 with its fee, exact, to the caller
+        "01" + "a" * 40  # the one token that passes through
+        + "49" + "13" * 20 + "00" + f"{60:032x}"  # V3, token0 is sold, exact, to the caller
+        + "48" + "12" * 20 + "000bb8" + "00" + f"{41:032x}"  # V2 with its fee, likewise
+    )  # fmt: skip
+
+
+def test_a_token_that_only_moves_from_pool_to_pool_is_named_nowhere():
+    steps, _ = plan_steps([swap(BC2, C, 60, 50), swap(AB2, B, 50, 40)], POOLS, {C: 60})
+    assert encode_program(steps).hex() == (
+        "00"
+        + "a0" + "23" * 20 + "000bb8" + f"{60:032x}"  # V2, token1 is sold, prefunded, to the next pool
+        + "70" + "12" * 20 + "000bb8"  # V2, token1 is sold, chained, to the caller
     )  # fmt: skip

@@ -21,17 +21,18 @@ library Program {
     uint8 internal constant EXACT = 0;
     uint8 internal constant ALL_HERE = 1;
     uint8 internal constant PREFUNDED = 2;
+    uint8 internal constant CHAINED = 3;
 
     uint8 internal constant TO_EXECUTOR = 0;
     uint8 internal constant TO_CALLER = 1;
     uint8 internal constant TO_NEXT_POOL = 2;
 
     function encode(address[] memory tokens, Step memory a) internal pure returns (bytes memory) {
-        return abi.encodePacked(head(tokens), encode(a));
+        return abi.encodePacked(head(tokens), step(tokens, a));
     }
 
     function encode(address[] memory tokens, Step memory a, Step memory b) internal pure returns (bytes memory) {
-        return abi.encodePacked(head(tokens), encode(a), encode(b));
+        return abi.encodePacked(head(tokens), step(tokens, a), step(tokens, b));
     }
 
     function encode(address[] memory tokens, Step memory a, Step memory b, Step memory c)
@@ -39,7 +40,7 @@ library Program {
         pure
         returns (bytes memory)
     {
-        return abi.encodePacked(head(tokens), encode(a), encode(b), encode(c));
+        return abi.encodePacked(head(tokens), step(tokens, a), step(tokens, b), step(tokens, c));
     }
 
     function head(address[] memory tokens) internal pure returns (bytes memory data) {
@@ -49,9 +50,13 @@ library Program {
         }
     }
 
-    function encode(Step memory s) internal pure returns (bytes memory data) {
-        data = abi.encodePacked(s.kind | (s.mode << 4) | (s.to << 6), s.pool, s.tokenIn, s.tokenOut);
+    /// @notice A step without the table. A place beyond the table counts as the higher address.
+    function step(address[] memory tokens, Step memory s) internal pure returns (bytes memory data) {
+        bool sellsToken0 =
+            s.tokenIn < tokens.length && (s.tokenOut >= tokens.length || tokens[s.tokenIn] < tokens[s.tokenOut]);
+        data = abi.encodePacked(s.kind | (sellsToken0 ? 8 : 0) | (s.mode << 4) | (s.to << 6), s.pool);
         if (s.kind == V2) data = abi.encodePacked(data, s.fee);
-        if (s.mode == EXACT) data = abi.encodePacked(data, s.amount);
+        if (s.mode == EXACT || s.mode == ALL_HERE || s.kind == V3) data = abi.encodePacked(data, s.tokenIn);
+        if (s.mode == EXACT || s.mode == PREFUNDED) data = abi.encodePacked(data, s.amount);
     }
 }

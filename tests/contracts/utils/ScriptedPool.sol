@@ -3,10 +3,11 @@ pragma solidity 0.8.30;
 
 import {Call} from "./ScriptedExecutor.sol";
 
-/// @notice A pool of either kind that does, when asked to swap, whatever its maker prepared, and gives nothing.
+/// @notice A pool of either kind that does, when asked to swap, whatever its maker prepared, and gives nothing, whatever it says.
 contract ScriptedPool {
     Call[] internal _onV2;
     Call[] internal _onV3;
+    int256[2] internal _deltas;
 
     function onV2(Call memory what) external {
         _onV2.push(what);
@@ -14,6 +15,11 @@ contract ScriptedPool {
 
     function onV3(Call memory what) external {
         _onV3.push(what);
+    }
+
+    /// @notice What a V3 swap is to say that it moved.
+    function says(int256 amount0, int256 amount1) external {
+        _deltas = [amount0, amount1];
     }
 
     function getReserves() external pure returns (uint112, uint112, uint32) {
@@ -26,7 +32,7 @@ contract ScriptedPool {
 
     function swap(address, bool, int256, uint160, bytes calldata) external returns (int256, int256) {
         _perform(_onV3);
-        return (0, 0);
+        return (_deltas[0], _deltas[1]);
     }
 
     function _perform(Call[] storage calls) private {
