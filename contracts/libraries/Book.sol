@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {SSTORE2} from "solady/utils/SSTORE2.sol";
 import {AuctionTerms, Fees, Limits} from "../interfaces/IIndexVault.sol";
+import {Arrays} from "./Arrays.sol";
 
 /// @notice What every rebalance reads and few transactions change. Arrays are in index order.
 struct Book {
@@ -26,80 +27,33 @@ struct Book {
 
 /// @title  BookLib
 /// @notice Keeps the book as the code of a data contract: one cold account costs less than a cold slot for each of its
-///         words. Words are packed by hand, because reading an ABI-encoded book costs more than the prices it is for.
+///         words. It is stored as the ABI encodes it and read in place, because encoded arrays and structs of words look
+///         just like those in memory: nothing is decoded, however long the basket. That saves 3,500 gas for nine assets
+///         against words packed by hand, in whatever a vault does, and costs three times as much to write.
 library BookLib {
-    uint256 private constant HEADER = 7;
-    uint256 private constant M160 = type(uint160).max;
-    uint256 private constant M64 = type(uint64).max;
-    uint256 private constant M40 = type(uint40).max;
-    uint256 private constant M32 = type(uint32).max;
+    using Arrays for bool[];
 
     /// @notice Writes a new data contract.
     function save(Book memory b) internal returns (address pointer) {
-        uint256 n = b.tokens.length;
-        uint256[] memory words = new uint256[](HEADER + 2 * n);
-        words[0] = uint160(b.oracle) | b.glideStart << 160 | b.glideEnd << 200;
-        words[1] = uint160(b.executor) | uint256(b.auction.keeperGrace) << 160 | uint256(b.auction.length) << 192;
-        words[2] = uint160(b.keeper);
-        words[3] = b.limits.maxSlippage | uint256(b.limits.maxBatchLoss) << 64 | uint256(b.limits.lossBudget) << 128
-            | uint256(b.limits.turnoverBudget) << 192;
-        words[4] = b.limits.deadBand | uint256(b.limits.minProgress) << 64 | uint256(b.limits.dust) << 128
-            | uint256(b.limits.window) << 192 | uint256(b.limits.cooldown) << 224;
-        words[5] = b.auction.openBand | uint256(b.auction.premium) << 64 | uint256(b.auction.minFill) << 128;
-        words[6] = b.fees.streaming | uint256(b.fees.mint) << 64 | uint256(b.fees.redeem) << 128;
-        for (uint256 i; i < n; ++i) {
-            words[HEADER + 2 * i] = uint160(b.tokens[i]) | b.units[i] << 160 | (b.quarantined[i] ? 1 << 255 : 0);
-            words[HEADER + 2 * i + 1] = b.from[i] | b.to[i] << 128;
-        }
-        return SSTORE2.write(abi.encodePacked(words));
+        return SSTORE2.write(abi.encode(b));
     }
 
     /// @notice Reads the book back.
     function load(address pointer) internal view returns (Book memory b) {
         bytes memory data = SSTORE2.read(pointer);
-        uint256 w = _word(data, 0);
-        b.oracle = address(uint160(w));
-        b.glideStart = (w >> 160) & M40;
-        b.glideEnd = (w >> 200) & M40;
-        w = _word(data, 1);
-        b.executor = address(uint160(w));
-        b.auction.keeperGrace = uint32(w >> 160);
-        b.auction.length = uint32(w >> 192);
-        b.keeper = address(uint160(_word(data, 2)));
-        w = _word(data, 3);
-        b.limits.maxSlippage = uint64(w);
-        b.limits.maxBatchLoss = uint64(w >> 64);
-        b.limits.lossBudget = uint64(w >> 128);
-        b.limits.turnoverBudget = uint64(w >> 192);
-        w = _word(data, 4);
-        b.limits.deadBand = uint64(w);
-        b.limits.minProgress = uint64(w >> 64);
-        b.limits.dust = uint64(w >> 128);
-        b.limits.window = uint32(w >> 192);
-        b.limits.cooldown = uint32(w >> 224);
-        w = _word(data, 5);
-        b.auction.openBand = uint64(w);
-        b.auction.premium = uint64(w >> 64);
-        b.auction.minFill = uint64(w >> 128);
-        w = _word(data, 6);
-        b.fees.streaming = uint64(w);
-        b.fees.mint = uint64(w >> 64);
-        b.fees.redeem = uint64(w >> 128);
-
-        uint256 n = (data.length / 32 - HEADER) / 2;
-        b.tokens = new address[](n);
-        b.units = new uint256[](n);
-        b.from = new uint256[](n);
-        b.to = new uint256[](n);
-        b.quarantined = new bool[](n);
-        for (uint256 i; i < n; ++i) {
-            w = _word(data, HEADER + 2 * i);
-            b.tokens[i] = address(uint160(w));
-            b.units[i] = (w << 1) >> 161;
-            b.quarantined[i] = w >> 255 != 0;
-            w = _word(data, HEADER + 2 * i + 1);
-            b.from[i] = uint128(w);
-            b.to[i] = w >> 128;
+        assembly ("memory-safe") {
+            // Behind the length of `data` and the offset of the book. Structs lie in place, arrays are at offsets from here.
+            let source := add(data, 0x40)
+            mcopy(b, source, 0x60) // oracle, executor, keeper
+            mstore(add(b, 0x60), add(source, 0x060)) // limits, nine words
+            mstore(add(b, 0x80), add(source, 0x180)) // auction, five words
+            mstore(add(b, 0xa0), add(source, 0x220)) // fees, three words
+            mcopy(add(b, 0xc0), add(source, 0x280), 0x40) // glideStart, glideEnd
+            mstore(add(b, 0x100), add(source, mload(add(source, 0x2c0)))) // tokens
+            mstore(add(b, 0x120), add(source, mload(add(source, 0x2e0)))) // units
+            mstore(add(b, 0x140), add(source, mload(add(source, 0x300)))) // from
+            mstore(add(b, 0x160), add(source, mload(add(source, 0x320)))) // to
+            mstore(add(b, 0x180), add(source, mload(add(source, 0x340)))) // quarantined
         }
     }
 
@@ -117,10 +71,7 @@ library BookLib {
     /// @notice The tokens that have a price: all but the quarantined ones.
     function live(Book memory b) internal pure returns (address[] memory tokens) {
         uint256 n = b.tokens.length;
-        uint256 dead;
-        for (uint256 i; i < n; ++i) {
-            if (b.quarantined[i]) ++dead;
-        }
+        uint256 dead = b.quarantined.count();
         if (dead == 0) return b.tokens;
         tokens = new address[](n - dead);
         uint256 k;
@@ -157,25 +108,20 @@ library BookLib {
     function remove(Book memory b, uint256 index) internal pure {
         uint256 last = b.tokens.length - 1;
         address[] memory tokens = new address[](last);
+        bool[] memory quarantined = new bool[](last);
         for (uint256 i; i < last; ++i) {
             uint256 j = i < index ? i : i + 1;
-            tokens[i] = b.tokens[j];
+            (tokens[i], quarantined[i]) = (b.tokens[j], b.quarantined[j]);
             (b.units[i], b.from[i], b.to[i]) = (b.units[j], b.from[j], b.to[j]);
-            b.quarantined[i] = b.quarantined[j];
         }
-        b.tokens = tokens;
+        (b.tokens, b.quarantined) = (tokens, quarantined);
+        (b.units, b.from, b.to) = (_resized(b.units, last), _resized(b.from, last), _resized(b.to, last));
     }
 
     function _resized(uint256[] memory values, uint256 n) private pure returns (uint256[] memory resized) {
         resized = new uint256[](n);
-        for (uint256 i; i < values.length; ++i) {
+        for (uint256 i; i < n && i < values.length; ++i) {
             resized[i] = values[i];
-        }
-    }
-
-    function _word(bytes memory data, uint256 index) private pure returns (uint256 word) {
-        assembly ("memory-safe") {
-            word := mload(add(add(data, 0x20), shl(5, index)))
         }
     }
 }

@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {Limits} from "../interfaces/IIndexVault.sol";
+import {Arrays} from "./Arrays.sol";
 
 /// @notice The basket as it stood before the batch, at the prices that judge the batch.
 struct Before {
@@ -14,7 +15,9 @@ struct Before {
     /// USD WAD per asset, rounded down, and their sum.
     uint256[] values;
     uint256 nav;
-    /// Distance from the targets: sum of |value - weight x nav|, USD WAD.
+    /// Weight x nav per asset, USD WAD, rounded down.
+    uint256[] targets;
+    /// Distance from the targets: sum of |value - target|, USD WAD.
     uint256 gap;
 }
 
@@ -23,7 +26,7 @@ struct Outcome {
     uint256 sold;
     uint256 bought;
     uint256 nav;
-    /// Distance from the same target values as before.
+    /// Distance from the same targets as before.
     uint256 gap;
 }
 
@@ -33,6 +36,7 @@ struct Outcome {
 ///         strict as in exact arithmetic. Turnover and gap are sums of rounded values, off by a few wei of USD an asset.
 ///         A product above 2^256 reverts: that stops trading, never the exit.
 library Guard {
+    using Arrays for uint256[];
     using FixedPointMathLib for uint256;
 
     uint256 internal constant WAD = 1e18;
@@ -46,20 +50,11 @@ library Guard {
     error NotTowardsTarget(uint256 turnover, uint256 closed, uint256 allowance);
     error TooLittleProgress(uint256 gap0, uint256 gap1, uint256 needed);
 
-    /// @notice Fills in the values, NAV and gap of `b` from its balances, prices and weights.
+    /// @notice Fills in the values, NAV, targets and gap of `b` from its balances, prices and weights.
     function valuate(Before memory b) internal pure {
-        uint256 n = b.balances.length;
-        uint256[] memory values = new uint256[](n);
-        uint256 nav;
-        for (uint256 i; i < n; ++i) {
-            nav += values[i] = b.balances[i].mulDiv(b.prices[i], b.units[i]);
-        }
-        if (nav == 0) revert WorthlessBasket();
-        uint256 gap;
-        for (uint256 i; i < n; ++i) {
-            gap += values[i].dist(nav.mulDiv(b.weights[i], WAD));
-        }
-        (b.values, b.nav, b.gap) = (values, nav, gap);
+        (b.values, b.nav) = _values(b.balances, b.prices, b.units);
+        if (b.nav == 0) revert WorthlessBasket();
+        (b.targets, b.gap) = _targets(b.values, b.weights, b.nav);
     }
 
     /// @notice Drift before the batch, WAD, rounded down.
@@ -87,20 +82,22 @@ library Guard {
     /// @param  balances Raw amounts after the batch, in index order.
     function measure(Before memory b, uint256[] memory balances) internal pure returns (Outcome memory o) {
         for (uint256 i; i < balances.length; ++i) {
-            uint256 value = b.values[i];
-            uint256 held = b.balances[i];
-            if (balances[i] > held) {
-                uint256 bought = (balances[i] - held).mulDiv(b.prices[i], b.units[i]);
+            uint256 at = Arrays.offset(i);
+            uint256 value = b.values.get(at);
+            uint256 held = b.balances.get(at);
+            uint256 holds = balances.get(at);
+            if (holds > held) {
+                uint256 bought = (holds - held).mulDiv(b.prices.get(at), b.units.get(at));
                 o.bought += bought;
                 value += bought;
-            } else if (balances[i] < held) {
-                uint256 sold = (held - balances[i]).mulDivUp(b.prices[i], b.units[i]);
+            } else if (holds < held) {
+                uint256 sold = (held - holds).mulDivUp(b.prices.get(at), b.units.get(at));
                 o.sold += sold;
                 // Selling everything can round to one wei more than it was worth.
                 value = value.zeroFloorSub(sold);
             }
-            // One yardstick for the batch: the target value at the NAV before it.
-            o.gap += value.dist(b.nav.mulDiv(b.weights[i], WAD));
+            // One yardstick for the batch: the targets at the NAV before it.
+            o.gap += value.dist(b.targets.get(at));
         }
         o.nav = (b.nav + o.bought).zeroFloorSub(o.sold);
     }
@@ -145,5 +142,65 @@ library Guard {
         if (o.gap + needed > b.gap) revert TooLittleProgress(b.gap, o.gap, needed);
 
         return (lossLevel, turnoverLevel);
+    }
+
+    // In assembly, with the compiler's checks of products and sums done once for all assets: for nine of them it saves
+    // 5,000 gas. What it multiplies and divides is what `mulDiv` does.
+
+    /// @dev The value of each balance, rounded down, and the sum of them.
+    function _values(uint256[] memory balances, uint256[] memory prices, uint256[] memory units)
+        private
+        pure
+        returns (uint256[] memory values, uint256 sum)
+    {
+        bool failed;
+        assembly ("memory-safe") {
+            let size := shl(5, add(mload(balances), 1))
+            values := mload(0x40)
+            mstore(0x40, add(values, size))
+            mstore(values, mload(balances))
+            for { let at := 0x20 } lt(at, size) { at := add(at, 0x20) } {
+                let balance_ := mload(add(balances, at))
+                let price := mload(add(prices, at))
+                let unit := mload(add(units, at))
+                let product := mul(balance_, price)
+                let value := div(product, unit)
+                mstore(add(values, at), value)
+                sum := add(sum, value)
+                failed := or(
+                    or(failed, lt(sum, value)),
+                    iszero(mul(or(iszero(price), eq(div(product, price), balance_)), unit))
+                )
+            }
+        }
+        if (failed) revert FixedPointMathLib.MulDivFailed();
+    }
+
+    /// @dev The target of each asset, rounded down, and the sum of the distances from them. `nav` is not zero.
+    function _targets(uint256[] memory values, uint256[] memory weights, uint256 nav)
+        private
+        pure
+        returns (uint256[] memory targets, uint256 sum)
+    {
+        bool failed;
+        assembly ("memory-safe") {
+            let size := shl(5, add(mload(values), 1))
+            targets := mload(0x40)
+            mstore(0x40, add(targets, size))
+            mstore(targets, mload(values))
+            for { let at := 0x20 } lt(at, size) { at := add(at, 0x20) } {
+                let value := mload(add(values, at))
+                let weight := mload(add(weights, at))
+                let target := mul(nav, weight)
+                failed := or(failed, xor(div(target, nav), weight))
+                target := div(target, WAD)
+                mstore(add(targets, at), target)
+                let distance := sub(value, target)
+                if lt(value, target) { distance := sub(target, value) }
+                sum := add(sum, distance)
+                failed := or(failed, lt(sum, distance))
+            }
+        }
+        if (failed) revert FixedPointMathLib.MulDivFailed();
     }
 }

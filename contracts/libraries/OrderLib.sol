@@ -96,11 +96,15 @@ library OrderLib {
         pure
         returns (uint256 index, uint256 amount, address to)
     {
-        uint256 at = HEADER + i * SELL;
-        uint256 word = _word(data, at);
-        index = _checked(word >> 248, least, count);
-        amount = uint128(word >> 120);
-        to = address(uint160(_word(data, at + 5)));
+        unchecked {
+            uint256 at = HEADER + i * SELL;
+            uint256 word = _word(data, at);
+            index = word >> 248;
+            if (index < least) revert IndexNotAscending(least - 1, index);
+            if (index >= count) revert IndexOutOfRange(index, count);
+            amount = uint128(word >> 120);
+            to = address(uint160(_word(data, at + 5)));
+        }
     }
 
     /// @notice Buy number `i` of an opened order; `sells` as in its header, the rest as in `sellAt`.
@@ -109,15 +113,13 @@ library OrderLib {
         pure
         returns (uint256 index, uint256 minAmount)
     {
-        uint256 word = _word(data, HEADER + sells * SELL + i * BUY);
-        index = _checked(word >> 248, least, count);
-        minAmount = uint128(word >> 120);
-    }
-
-    function _checked(uint256 index, uint256 least, uint256 count) private pure returns (uint256) {
-        if (index < least) revert IndexNotAscending(least - 1, index);
-        if (index >= count) revert IndexOutOfRange(index, count);
-        return index;
+        unchecked {
+            uint256 word = _word(data, HEADER + sells * SELL + i * BUY);
+            index = word >> 248;
+            if (index < least) revert IndexNotAscending(least - 1, index);
+            if (index >= count) revert IndexOutOfRange(index, count);
+            minAmount = uint128(word >> 120);
+        }
     }
 
     /// @dev The 32 bytes at `at`, with zeros beyond the end of calldata.
