@@ -33,12 +33,12 @@ contract CrookedPool {
         _perform(to);
     }
 
-    function swap(address to, bool, int256, uint160, bytes calldata) external returns (int256, int256) {
+    function swap(address to, bool, int256, uint160, bytes calldata data) external returns (int256, int256) {
         _perform(to);
         // Twice, if it can.
         for (uint256 i; i < 2; ++i) {
             (bool ok,) = msg.sender
-                .call(abi.encodeCall(SwapExecutor.uniswapV3SwapCallback, (int256(_asks), -int256(_gives), bytes(""))));
+                .call(abi.encodeCall(SwapExecutor.uniswapV3SwapCallback, (int256(_asks), -int256(_gives), data)));
             if (ok != (i == 0)) revert();
         }
         return (int256(_asks), -int256(_gives));
@@ -121,7 +121,7 @@ contract PoolsHandler is Campaign, UniswapTest {
         (uint256 from, uint256 to, uint256 amount) = _errand(v, seed);
         if (amount == 0 || from == WETH || to == WETH) return;
         Step memory step = _step(0, from, to, Program.TO_CALLER, from, to);
-        step.mode = Program.PREFUNDED;
+        (step.mode, step.amount) = (Program.PREFUNDED, uint128(amount));
         _run(v, from, amount, _pairDaiLink, Program.encode(tokens, step));
     }
 
@@ -158,7 +158,7 @@ contract PoolsHandler is Campaign, UniswapTest {
         IndexVault v = _pick(seed);
         (uint256 from, uint256 to, uint256 amount) = _errand(v, seed);
         if (amount == 0) return;
-        bytes memory step = Program.encode(_step(0, from, to, Program.TO_CALLER, from, to));
+        bytes memory step = Program.step(tokens, _step(0, from, to, Program.TO_CALLER, from, to));
         for (uint256 i; i < 1 + _draw(seed, 3) % 2; ++i) {
             // Seldom the address: nobody answers at a made-up one.
             uint256 at = _draw(seed, 20 + i) % step.length;
