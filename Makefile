@@ -57,7 +57,8 @@ check: setup ## lint, types, format, import rule
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(FORGE) fmt --check
+	@# It may print a difference and exit with 0 all the same.
+	@diff=$$($(FORGE) fmt --check 2>&1) && test -z "$$diff" || { echo "$$diff"; exit 1; }
 	@$(BIN)/pytest -q tests/unit/test_import_rule.py
 
 format: setup ## rewrite Python and Solidity in the house format

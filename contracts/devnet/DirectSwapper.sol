@@ -63,7 +63,9 @@ contract DirectSwapper {
                     mstore(0x24, and(flags, 1))
                     mstore(0x44, amount)
                     mstore(0x64, 4295128740)
-                    if iszero(and(flags, 1)) { mstore(0x64, 1461446703485210103287273052203988822378723970341) }
+                    if iszero(and(flags, 1)) {
+                        mstore(0x64, 1461446703485210103287273052203988822378723970341)
+                    }
                     mstore(0x84, 0xa0)
                     mstore(0xa4, 0x20)
                     mstore(0xc4, token)
