@@ -11,7 +11,8 @@ SOLCX_BINARY_PATH ?= $(CURDIR)/.ballast/solc
 export SOLCX_BINARY_PATH
 export FOUNDRY_SOLC := $(SOLCX_BINARY_PATH)/solc-v$(SOLC_VERSION)
 export FOUNDRY_DISABLE_NIGHTLY_WARNING := 1
-FORGE := node_modules/.bin/forge
+# The binary itself: the npm wrapper around it exits with 0 whatever happened.
+FORGE = $$(ls node_modules/@foundry-rs/forge-*/bin/forge | head -n 1)
 
 SOURCES := $(shell find contracts -name '*.sol' -not -path '*/.cache/*')
 

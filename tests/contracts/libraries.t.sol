@@ -480,10 +480,11 @@ contract GuardTest is Test {
     }
 
     function test_target_values_are_rounded_down() external pure {
-        // Half of 3 counts as 1: the gap is 2 + 1.
-        Before memory b = _pair(1, 1, 3, 0);
+        // Of 3, a half counts as 1 and a quarter as nothing: the gap is 2, where exact targets would make it 3.
+        Before memory b = _three(3, 0, 0);
         Guard.valuate(b);
-        assertEq(b.gap, 3);
+        assertEq(b.gap, 2);
+        assertEq(Guard.measure(b, b.balances).gap, 2);
     }
 
     function test_a_basket_without_value_is_refused() external {
@@ -701,6 +702,18 @@ contract GuardTest is Test {
         b.units = _two(unit, unit);
         b.prices = _two(price, price);
         b.weights = _two(WAD / 2, WAD / 2);
+    }
+
+    /// @dev Three assets at a price of one, a half and two quarters as the targets.
+    function _three(uint256 x, uint256 y, uint256 z) internal pure returns (Before memory b) {
+        b.balances = _list(x, y, z);
+        b.units = b.prices = _list(1, 1, 1);
+        b.weights = _list(WAD / 2, WAD / 4, WAD / 4);
+    }
+
+    function _list(uint256 x, uint256 y, uint256 z) internal pure returns (uint256[] memory three) {
+        three = new uint256[](3);
+        (three[0], three[1], three[2]) = (x, y, z);
     }
 
     function _odd() internal pure returns (Before memory) {
