@@ -204,7 +204,7 @@ class Bench:
                     for token_in in pool.tokens:
                         amount = 10**18 if token_in == WETH else _raw(self._by_address(token_in), TRADE)
                         # A hundredth less than the pair would pay: it need not be read again before each trade.
-                        out = pool.swap(token_in, amount).amount_out * 99 // 100
+                        out = pool.swap(token_in, pool.other(token_in), amount).amount_out * 99 // 100
                         swap = Swap(
                             pool=pool.name,
                             token_in=token_in,
@@ -308,7 +308,7 @@ def _swaps(reading: Reading) -> list[Swap]:
         amount = TRADE * 10**sold.token.decimals
         for token_in, token_out in ((sold.token.address, WETH), (WETH, bought.token.address)):
             pool = pool_of[token_in if token_out == WETH else token_out]
-            out = pool.swap(token_in, amount).amount_out
+            out = pool.swap(token_in, pool.other(token_in), amount).amount_out
             swaps.append(Swap(pool=pool.name, token_in=token_in, token_out=token_out, amount_in=amount, amount_out=out))
             amount = out
     return swaps

@@ -76,7 +76,7 @@ def print_decision(facts: Snapshot, decision: Decision) -> None:
 
     click.echo(f"{decision.action}: {decision.reason}")
     if decision.swaps:
-        kinds = {pool.name: f"{pool.kind} {pool.fee_pips / 10_000:g}%" for pool in facts.pools}
+        kinds = {pool.name: f"{pool.kind} {100 * pool.fee_fraction:g}%" for pool in facts.pools}
         swaps = table("swap", ">in", ">out", "pool")
         for number, swap in enumerate(decision.swaps, 1):
             sent, received = amount(swap.amount_in, swap.token_in), amount(swap.amount_out, swap.token_out)

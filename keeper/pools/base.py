@@ -29,20 +29,72 @@ class Model(BaseModel):
 
 
 class Swapped(NamedTuple):
-    """The outcome of an exact-input swap: raw units of the other token, and the pool after it."""
+    """The outcome of an exact-input swap: raw units of the bought token, and the pool after it."""
 
     amount_out: int
     pool: BasePool
 
 
 class BasePool(Model):
-    """A pool of two tokens at one block. Swaps return a new pool and leave this one as it is.
+    """A pool of two or more tokens at one block. Swaps return a new pool and leave this one as it is.
 
     Amounts are raw token units and equal the contract's to the wei.
     """
 
     kind: str
     address: Address
+
+    @property
+    def name(self) -> str:
+        """What a swap calls this pool: its address as the file spells it."""
+        return self.address
+
+    @property
+    @abstractmethod
+    def tokens(self) -> tuple[str, ...]:
+        """All tokens that the pool trades, in its own order."""
+
+    @property
+    @abstractmethod
+    def fee_fraction(self) -> float:
+        """The part of the input that the pool keeps, for people and estimates."""
+
+    @abstractmethod
+    def respelt(self, spelling: Mapping[str, str]) -> Self:
+        """This pool with its tokens spelt as in ``spelling`` (lower case to the wanted spelling).
+
+        Raises:
+            KeyError: a token is not listed.
+        """
+
+    @abstractmethod
+    def swap(self, token_in: str, token_out: str, amount_in: int) -> Swapped:
+        """Swap exactly ``amount_in`` raw units of ``token_in`` for ``token_out``.
+
+        Raises:
+            SwapError: the pool does not trade these two, cannot take the whole input, or would pay nothing for it.
+        """
+
+    @abstractmethod
+    def marginal_price(self, token_in: str, token_out: str) -> float:
+        """Raw units of ``token_out`` per raw unit of ``token_in`` for an infinitesimal swap, after the fee."""
+
+    @abstractmethod
+    def virtual_reserves(self, token_in: str, token_out: str) -> tuple[float, float]:
+        """Raw reserves of the two in a constant-product pool that quotes this price and depth here, the fee aside."""
+
+    def _refuse_pair(self, token_in: str, token_out: str) -> None:
+        """Raises SwapError unless the pool trades these two against each other."""
+        for token in (token_in, token_out):
+            if token not in self.tokens:
+                raise SwapError(f"pool {self.name} does not hold {token}")
+        if token_in == token_out:
+            raise SwapError(f"pool {self.name}: {token_in} cannot be swapped for itself")
+
+
+class TwoTokenPool(BasePool):
+    """A pool of exactly two tokens."""
+
     token0: Address
     token1: Address
 
@@ -53,13 +105,7 @@ class BasePool(Model):
         return self
 
     @property
-    def name(self) -> str:
-        """What a swap calls this pool: its address as the file spells it."""
-        return self.address
-
-    @property
     def tokens(self) -> tuple[str, str]:
-        """Both tokens, token0 first."""
         return self.token0, self.token1
 
     def other(self, token: str) -> str:
@@ -67,32 +113,10 @@ class BasePool(Model):
         return self.token1 if token == self.token0 else self.token0
 
     def respelt(self, spelling: Mapping[str, str]) -> Self:
-        """This pool with its tokens spelt as in ``spelling`` (lower case to the wanted spelling).
-
-        Raises:
-            KeyError: a token is not listed.
-        """
         return self.model_copy(
             update={"token0": spelling[self.token0.lower()], "token1": spelling[self.token1.lower()]}
         )
 
-    def _zero_for_one(self, token_in: str) -> bool:
-        if token_in not in self.tokens:
-            raise SwapError(f"pool {self.name} does not hold {token_in}")
+    def _zero_for_one(self, token_in: str, token_out: str) -> bool:
+        self._refuse_pair(token_in, token_out)
         return token_in == self.token0
-
-    @abstractmethod
-    def swap(self, token_in: str, amount_in: int) -> Swapped:
-        """Swap exactly ``amount_in`` raw units of ``token_in`` for the other token.
-
-        Raises:
-            SwapError: the pool cannot take the whole input, or would pay nothing for it.
-        """
-
-    @abstractmethod
-    def marginal_price(self, token_in: str) -> float:
-        """Raw units out per raw unit in for an infinitesimal swap, after the fee."""
-
-    @abstractmethod
-    def virtual_reserves(self) -> tuple[float, float]:
-        """Raw reserves of a constant-product pool that quotes the same price and depth here; a measure of depth."""

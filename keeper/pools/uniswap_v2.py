@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from keeper.pools.base import PIPS, BasePool, FeePips, SwapError, Swapped
+from keeper.pools.base import PIPS, FeePips, SwapError, Swapped, TwoTokenPool
 from keeper.units import Uint
 
 _MAX_RESERVE = 2**112 - 1  # the pair stores reserves as uint112 and reverts with OVERFLOW beyond
@@ -16,7 +16,7 @@ _MAX_RESERVE = 2**112 - 1  # the pair stores reserves as uint112 and reverts wit
 Reserve = Annotated[Uint, Field(gt=0, le=_MAX_RESERVE)]
 
 
-class UniswapV2Pool(BasePool):
+class UniswapV2Pool(TwoTokenPool):
     """A constant-product pair."""
 
     kind: Literal["uniswap_v2"] = "uniswap_v2"
@@ -24,8 +24,12 @@ class UniswapV2Pool(BasePool):
     reserve0: Reserve
     reserve1: Reserve
 
-    def swap(self, token_in: str, amount_in: int) -> Swapped:
-        zero_for_one = self._zero_for_one(token_in)
+    @property
+    def fee_fraction(self) -> float:
+        return self.fee_pips / PIPS
+
+    def swap(self, token_in: str, token_out: str, amount_in: int) -> Swapped:
+        zero_for_one = self._zero_for_one(token_in, token_out)
         reserve_in, reserve_out = (self.reserve0, self.reserve1) if zero_for_one else (self.reserve1, self.reserve0)
         if reserve_in + amount_in > _MAX_RESERVE:
             raise SwapError(f"pool {self.name}: reserve would pass 2**112 with {amount_in} more")
@@ -37,9 +41,12 @@ class UniswapV2Pool(BasePool):
         reserve0, reserve1 = after if zero_for_one else after[::-1]
         return Swapped(amount_out, self.model_copy(update={"reserve0": reserve0, "reserve1": reserve1}))
 
-    def marginal_price(self, token_in: str) -> float:
-        price = self.reserve1 / self.reserve0 if self._zero_for_one(token_in) else self.reserve0 / self.reserve1
-        return price * (1 - self.fee_pips / PIPS)
+    def marginal_price(self, token_in: str, token_out: str) -> float:
+        price = (
+            self.reserve1 / self.reserve0 if self._zero_for_one(token_in, token_out) else self.reserve0 / self.reserve1
+        )
+        return price * (1 - self.fee_fraction)
 
-    def virtual_reserves(self) -> tuple[float, float]:
-        return float(self.reserve0), float(self.reserve1)
+    def virtual_reserves(self, token_in: str, token_out: str) -> tuple[float, float]:
+        reserves = float(self.reserve0), float(self.reserve1)
+        return reserves if self._zero_for_one(token_in, token_out) else reserves[::-1]

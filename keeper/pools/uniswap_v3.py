@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from keeper.pools.base import PIPS, BasePool, FeePips, Model, SwapError, Swapped
+from keeper.pools.base import PIPS, FeePips, Model, SwapError, Swapped, TwoTokenPool
 from keeper.pools.sqrt_price_math import swap_step
 from keeper.pools.tick_math import (
     MAX_SQRT_PRICE,
@@ -37,7 +37,7 @@ class Tick(Model):
     liquidity_net: Int
 
 
-class UniswapV3Pool(BasePool):
+class UniswapV3Pool(TwoTokenPool):
     """A concentrated-liquidity pool.
 
     ``ticks`` holds every initialised tick inside ``tick_range`` (both ends included), or all there are if it is None.
@@ -118,8 +118,12 @@ class UniswapV3Pool(BasePool):
         bottom, top = self.tick_range or (MIN_TICK, MAX_TICK)
         return sqrt_price_at_tick(max(bottom, MIN_TICK)), sqrt_price_at_tick(min(top, MAX_TICK))
 
-    def swap(self, token_in: str, amount_in: int) -> Swapped:
-        zero_for_one = self._zero_for_one(token_in)
+    @property
+    def fee_fraction(self) -> float:
+        return self.fee_pips / PIPS
+
+    def swap(self, token_in: str, token_out: str, amount_in: int) -> Swapped:
+        zero_for_one = self._zero_for_one(token_in, token_out)
         if amount_in <= 0:
             raise SwapError(f"pool {self.name}: {amount_in} is too small to buy anything")
         limit = MIN_SQRT_PRICE + 1 if zero_for_one else MAX_SQRT_PRICE - 1
@@ -216,10 +220,11 @@ class UniswapV3Pool(BasePool):
         # The limit comes first. Downwards it matters whether it stands on a stop: `tick` then ends one below.
         return self._next_stop(tick_at_sqrt_price(limit), 0 if zero_for_one else len(self.ticks), zero_for_one)
 
-    def marginal_price(self, token_in: str) -> float:
+    def marginal_price(self, token_in: str, token_out: str) -> float:
         price = (self.sqrt_price_x96 / Q96) ** 2
-        return (price if self._zero_for_one(token_in) else 1 / price) * (1 - self.fee_pips / PIPS)
+        return (price if self._zero_for_one(token_in, token_out) else 1 / price) * (1 - self.fee_fraction)
 
-    def virtual_reserves(self) -> tuple[float, float]:
+    def virtual_reserves(self, token_in: str, token_out: str) -> tuple[float, float]:
         root = self.sqrt_price_x96 / Q96
-        return self.liquidity / root, self.liquidity * root
+        reserves = self.liquidity / root, self.liquidity * root
+        return reserves if self._zero_for_one(token_in, token_out) else reserves[::-1]

@@ -46,7 +46,7 @@ class Market:
 
     def neighbours(self, token: str) -> set[str]:
         """The tokens one swap away from ``token``."""
-        return {pool.other(token) for pool in self.trading(token)}
+        return {other for pool in self.trading(token) for other in pool.tokens if other != token}
 
 
 def best_path(
@@ -62,8 +62,8 @@ def best_path(
     """The path of at most ``max_hops`` (1 to 3) swaps that is worth most, or None if none can take the amount.
 
     Paths are grown hop by hop. Of those that reach a token only the ones that no other beats in both amount and gas
-    are kept, and nothing is lost by it: a pool pays no less for more. No path visits a token twice, because each pool
-    has two tokens, three hops have two stops, and neither end is a stop.
+    are kept, and nothing is lost by it: a pool pays no less for more. No path visits a token twice, because no
+    swap stays on its token, three hops have two stops, and neither end is a stop.
 
     Args:
         market: the pools.
@@ -82,24 +82,26 @@ def best_path(
         reached: dict[str, list[Path]] = {}
         for token, paths in frontier.items():
             for pool in market.trading(token):
-                target = pool.other(token)
-                if target == token_in or not (target == token_out or stops is None or target in stops):
-                    continue
-                grown = [longer for path in paths if (longer := _grow(path, pool, token, gas_of)) is not None]
-                (found if target == token_out else reached.setdefault(target, [])).extend(grown)
+                for target in pool.tokens:
+                    if target in (token, token_in) or not (target == token_out or stops is None or target in stops):
+                        continue
+                    grown = [longer for path in paths if (longer := _grow(path, pool, token, target, gas_of))]
+                    (found if target == token_out else reached.setdefault(target, [])).extend(grown)
         frontier = {token: _undominated(paths) for token, paths in reached.items()}
     return max(found, key=lambda path: worth(path.amount_out, path.gas_units), default=None)
 
 
-def _grow(path: Path, pool: BasePool, token: str, gas_of: Callable[[str], int]) -> Path | None:
+def _grow(path: Path, pool: BasePool, token: str, target: str, gas_of: Callable[[str], int]) -> Path | None:
+    if any(swap.pool == pool.name for swap in path.swaps):
+        return None  # the market holds the pool as it was before the path
     try:
-        amount_out, after = pool.swap(token, path.amount_out)
+        amount_out, after = pool.swap(token, target, path.amount_out)
     except SwapError:
         return None
     swap = Swap(
         pool=pool.name,
         token_in=token,
-        token_out=pool.other(token),
+        token_out=target,
         amount_in=path.amount_out,
         amount_out=amount_out,
     )

@@ -110,8 +110,7 @@ def check_swaps(facts: Snapshot, decision: Decision) -> None:
     pools = {pool.name: pool for pool in facts.pools}
     for swap in decision.swaps:
         assert here[swap.token_in] >= swap.amount_in > 0
-        amount_out, pools[swap.pool] = pools[swap.pool].swap(swap.token_in, swap.amount_in)
-        assert pools[swap.pool].other(swap.token_in) == swap.token_out
+        amount_out, pools[swap.pool] = pools[swap.pool].swap(swap.token_in, swap.token_out, swap.amount_in)
         assert amount_out == swap.amount_out
         here[swap.token_in] -= swap.amount_in
         here[swap.token_out] += swap.amount_out

@@ -3,7 +3,7 @@
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from keeper.pools import BasePool, SwapError, Tick, UniswapV2Pool, UniswapV3Pool
+from keeper.pools import SwapError, Tick, TwoTokenPool, UniswapV2Pool, UniswapV3Pool
 from keeper.pools.tick_math import MAX_TICK, MIN_TICK, sqrt_price_at_tick, tick_at_sqrt_price
 
 TOKEN0, TOKEN1, POOL = (f"0x{byte}" for byte in ("11" * 20, "22" * 20, "33" * 20))
@@ -58,10 +58,10 @@ def v3_pools(draw: st.DrawFn) -> UniswapV3Pool:
 pools = v2_pools() | v3_pools()
 
 
-def paid(pool: BasePool, token: str, amount: int) -> tuple[int, BasePool]:
+def paid(pool: TwoTokenPool, token: str, amount: int) -> tuple[int, TwoTokenPool]:
     """Output and the pool after; nothing where the pool refuses."""
     try:
-        return pool.swap(token, amount)
+        return pool.swap(token, pool.other(token), amount)
     except SwapError:
         return 0, pool
 

@@ -97,7 +97,7 @@ def test_the_chosen_way_is_worth_more_than_going_a_little_less_or_more():
     decision = decide(facts({USDC: (0.6, 0.5), WETH: (0.4, 0.5)}, (pool,), limits=None, nav=nav), policy())
 
     def objective(sold: int) -> float:
-        bought = pool.swap(USDC.address, sold).amount_out / 10**18 * 2500
+        bought = pool.swap(USDC.address, WETH.address, sold).amount_out / 10**18 * 2500
         return bought - sold / 10**6 - penalty / (2 * nav) * ((1e5 - sold / 1e6) ** 2 + (1e5 - bought) ** 2)
 
     best = max(objective(step * 10**9) for step in range(1, 100))

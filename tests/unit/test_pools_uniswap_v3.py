@@ -97,42 +97,50 @@ def test_a_swap_of_nothing_is_refused():
 
 def test_a_swap_through_all_liquidity_is_refused():
     with pytest.raises(SwapError, match="not enough liquidity"):
-        pool({-600: 10**18, 600: -(10**18)}).swap(USDC.address, 10**18)
+        pool({-600: 10**18, 600: -(10**18)}).swap(USDC.address, WETH.address, 10**18)
 
 
 def test_a_swap_for_less_than_one_unit_is_refused():
     with pytest.raises(SwapError, match="too small"):
-        pool({-600: 10**18, 600: -(10**18)}).swap(USDC.address, 1)
+        pool({-600: 10**18, 600: -(10**18)}).swap(USDC.address, WETH.address, 1)
 
 
 def test_a_token_that_the_pool_does_not_hold_is_refused():
     with pytest.raises(SwapError, match="does not hold"):
-        v3_pool(0, USDC, WETH, 1e6).swap(LINK.address, 10)
+        v3_pool(0, USDC, WETH, 1e6).swap(LINK.address, USDC.address, 10)
 
 
 def test_a_swap_inside_the_tick_window_equals_one_that_knows_all_ticks():
     whole = pool({-6000: 10**18, -120: 10**18, 120: -(10**18), 6000: -(10**18)})
     window = pool({-120: 10**18, 120: -(10**18)}, liquidity=2 * 10**18, tick_range=(-500, 500))
-    assert window.swap(USDC.address, 10**16).amount_out == whole.swap(USDC.address, 10**16).amount_out
-    assert window.swap(WETH.address, 10**16).amount_out == whole.swap(WETH.address, 10**16).amount_out
+    assert (
+        window.swap(USDC.address, WETH.address, 10**16).amount_out
+        == whole.swap(USDC.address, WETH.address, 10**16).amount_out
+    )
+    assert (
+        window.swap(WETH.address, USDC.address, 10**16).amount_out
+        == whole.swap(WETH.address, USDC.address, 10**16).amount_out
+    )
 
 
 @pytest.mark.parametrize("token", [USDC.address, WETH.address])
 def test_a_swap_that_leaves_the_tick_window_is_refused(token):
     window = pool({}, liquidity=10**18, tick_range=(-60, 60))
-    window.swap(token, 10**15)
+    window.swap(token, window.other(token), 10**15)
     with pytest.raises(SwapError, match="leaves the ticks that are known"):
-        window.swap(token, 10**16)
+        window.swap(token, window.other(token), 10**16)
 
 
 def test_the_marginal_price_is_that_of_a_small_swap():
     start = v3_pool(0, USDC, WETH, 1e8)
     for token, amount in ((USDC.address, 10**6), (WETH.address, 10**15)):
-        assert start.marginal_price(token) == pytest.approx(start.swap(token, amount).amount_out / amount, rel=1e-6)
+        assert start.marginal_price(token, start.other(token)) == pytest.approx(
+            start.swap(token, start.other(token), amount).amount_out / amount, rel=1e-6
+        )
 
 
 def test_virtual_reserves_quote_the_same_price_and_depth():
-    reserve0, reserve1 = v3_pool(0, USDC, WETH, 1e6).virtual_reserves()
+    reserve0, reserve1 = v3_pool(0, USDC, WETH, 1e6).virtual_reserves(USDC.address, WETH.address)
     assert reserve0 == pytest.approx(USDC.amount(5e5), rel=1e-6)
     assert reserve1 == pytest.approx(WETH.amount(5e5), rel=1e-6)
 

@@ -126,9 +126,9 @@ def test_two_matches_see_the_pools_as_the_first_one_left_them():
     to_weth = v2_pool(2, WETH, LINK, 1e9, fee_pips=0)
     plan = plan_move(problem(basket, USDC_WETH, to_weth), WAD, only_what_pays=False)
     through = [swap for swap in plan.swaps if swap.pool == USDC_WETH.name]
-    first = USDC_WETH.swap(WETH.address, through[0].amount_in)
+    first = USDC_WETH.swap(WETH.address, USDC.address, through[0].amount_in)
     assert through[0].amount_out == first.amount_out
-    assert through[1].amount_out == first.pool.swap(WETH.address, through[1].amount_in).amount_out
+    assert through[1].amount_out == first.pool.swap(WETH.address, USDC.address, through[1].amount_in).amount_out
 
 
 def test_the_largest_match_goes_first():
