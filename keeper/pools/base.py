@@ -86,7 +86,7 @@ class BasePool(Model):
         """Raw reserves of the two in a constant-product pool that quotes this price and depth here, the fee aside."""
 
     def least_input(self, token_in: str, token_out: str, amount_out: int, amount_in: int) -> int:
-        """The least input that pays what ``amount_in`` does, ``amount_out``, as far as a kind can tell without search."""
+        """The least input that pays what ``amount_in`` does, ``amount_out``; ``amount_in`` where that would need search."""
         del token_in, token_out, amount_out
         return amount_in
 

@@ -235,7 +235,7 @@ def respond(c: Floats, excess: Floats, low: Floats, high: Floats, penalty: Float
             free[count] = i
             count += 1
             size = max(size, abs(gradient[i]))
-        value: float = c @ psi - (excess + psi) @ (penalty @ (excess + psi)) / 2
+        value = float(c @ psi - (excess + psi) @ (penalty @ (excess + psi)) / 2)
         if count == 0 or size <= 1e-13:
             break
         block = np.empty((count, count))

@@ -56,7 +56,7 @@ class _Search:
         return solution
 
     def judge(self, solution: Solution) -> tuple[float, float]:
-        """What the set is worth after its tolls (nothing is that uses two pairs of a pool), and a bound on every set."""
+        """What the set is worth after its tolls (-inf with two pairs of one pool), and a bound on every set."""
         used = solution.used
         if self.market.shared and len(set(self.market.pool[used])) < len(used):
             return -np.inf, self.bound(solution)
