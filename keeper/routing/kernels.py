@@ -168,9 +168,9 @@ def _stable(params: Floats, ratio: float) -> tuple[int, float, float, float]:
     of_a, of_b, kept, paid, unit_a, unit_b = params[0], params[1], params[2], params[3], params[8], params[9]
     through = kept * paid
     normalised = ratio * unit_a / unit_b
-    _, slope, _ = stable_balance(params, of_a)
+    level, slope, _ = stable_balance(params, of_a)
     if slope * through > normalised:
-        x, y, change = _stable_one_way(params, of_a, of_b, kept, paid, normalised / through)
+        x, y, change = _stable_one_way(params, of_a, level, kept, paid, normalised / through)
         # out'' = -paid * kept**2 * y'', in normalised units.
         curvature = -normalised / (paid * kept * kept * change)
         return 1, x * unit_a, y * unit_b, curvature * unit_a
