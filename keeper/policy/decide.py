@@ -143,6 +143,8 @@ def _why_not(plan: Plan, violation: Violation | None) -> str | None:
     if not plan.swaps:
         if len(problem.unreached) == len(problem.snapshot.vault.assets):
             return "no trade towards the targets is possible"
+        if problem.limits is not None and (violation := _forbidden(problem, problem.limits)) is not None:
+            return f"no plan stays within the vault's limits: of the best one without them, {violation.message}"
         without_gas = replace(problem, gas_price=0) if problem.gas_price else None
         best = None if without_gas is None else optimise(without_gas)
         if best is None or not best.swaps:
@@ -158,6 +160,16 @@ def _why_not(plan: Plan, violation: Violation | None) -> str | None:
         f" {_usd(-hold)} and costs {_usd(to_float(plan.cost) + plan.gas_usd)} (trading {usd(plan.cost)}, gas"
         f" {_usd(plan.gas_usd)}): {_usd(hold - plan.objective)} too much"
     )
+
+
+def _forbidden(problem: Problem, limits: Limits) -> Violation | None:
+    """The limit that forbids what would be best without limits; None if nothing would be."""
+    free = optimise(replace(problem, limits=None))
+    if free.worth <= problem.hold:
+        return None
+    basket = Basket.of(problem.snapshot)
+    after = [balance + change for balance, change in zip(basket.balances, free.changes, strict=True)]
+    return check_outcome(basket, basket.measure(after), limits)
 
 
 def _held(plan: Plan) -> Plan:
