@@ -50,7 +50,7 @@ def decide(snapshot: Snapshot, policy: Policy) -> Decision:
 
 def consider(snapshot: Snapshot, policy: Policy) -> Considered:
     """As `decide`, with what led to the decision."""
-    gas_price = snapshot.block.gas_price if policy.gas_price_wei is None else policy.gas_price_wei
+    gas_price = _gas_price(snapshot, policy)
     if gas_price > 0 and snapshot.native_price == 0:
         raise InputError("native_price is 0, so gas cannot be costed: give it, or set gas_price_wei to 0 in the policy")
     if snapshot.nav == 0:
@@ -62,17 +62,7 @@ def consider(snapshot: Snapshot, policy: Policy) -> Considered:
     if refusal := dear_gas(gas_price, policy):
         return _at_once(snapshot, refusal, refused=True)
 
-    pools, left_out = admit(snapshot, policy)
-    problem = Problem(
-        snapshot=snapshot,
-        pools=pools,
-        tracking_penalty=policy.tracking_penalty,
-        gas_units=policy.gas_units,
-        gas_price=gas_price,
-        limits=_tight(snapshot, policy),
-        covariance=None if policy.covariance is None else policy.covariance.of(snapshot),
-        gains=gains(snapshot, policy),
-    )
+    problem, left_out = problem_of(snapshot, policy)
     plan, violation = _within_limits(problem)
     notes = _notes(plan, left_out)
     if reason := _why_not(plan, violation):
@@ -80,6 +70,26 @@ def consider(snapshot: Snapshot, policy: Policy) -> Considered:
     else:
         decision = _rebalance(plan, policy, notes)
     return Considered(decision, plan, left_out)
+
+
+def problem_of(snapshot: Snapshot, policy: Policy) -> tuple[Problem, tuple[LeftOut, ...]]:
+    """What the router is asked, and the pools that the policy's filters leave out."""
+    pools, left_out = admit(snapshot, policy)
+    problem = Problem(
+        snapshot=snapshot,
+        pools=pools,
+        tracking_penalty=policy.tracking_penalty,
+        gas_units=policy.gas_units,
+        gas_price=_gas_price(snapshot, policy),
+        limits=_tight(snapshot, policy),
+        covariance=None if policy.covariance is None else policy.covariance.of(snapshot),
+        gains=gains(snapshot, policy),
+    )
+    return problem, left_out
+
+
+def _gas_price(snapshot: Snapshot, policy: Policy) -> int:
+    return snapshot.block.gas_price if policy.gas_price_wei is None else policy.gas_price_wei
 
 
 def _at_once(snapshot: Snapshot, reason: str, *, refused: bool = False) -> Considered:

@@ -17,6 +17,8 @@ from keeper.pools import BasePool, SwapError, Swapped
 
 _LAPS = 48
 """Partial swaps after which a circle is given up."""
+_ROUNDING = 10**6
+"""What comes in and goes out of an asset is the same if it differs by less than this part, as a reciprocal."""
 _SHY = (0, 10**13, 10**10, 10**7)
 """What the solver's floats may be too high by, in turn, as the reciprocal of a part."""
 
@@ -61,8 +63,8 @@ class Ledger:
         if outcome is None:
             return False
         amount_in, (amount_out, after) = outcome
-        if trade.token_in in self.balances:
-            # The vault keeps what the pool would take for nothing.
+        # The vault keeps what the pool would take for nothing; of what only passes through nothing is left behind.
+        if trade.token_in in self.balances and amount_in != self.change.get(trade.token_in, 0):
             least = pool.least_input(trade.token_in, trade.token_out, amount_out, amount_in)
             if least < amount_in:
                 amount_in = least
@@ -100,13 +102,6 @@ class _Run:
         self.ledger = ledger
         self.trades = trades
         self.left = {place: trade.amount_in for place, trade in enumerate(trades)}
-        spent: dict[str, int] = {}
-        for trade in trades:
-            spent[trade.token_in] = spent.get(trade.token_in, 0) + trade.amount_in
-        # What the vault has enough of need not wait for anything.
-        self.free = {
-            token for token, amount in spent.items() if token in ledger.balances and amount <= ledger.here(token)
-        }
 
     def run(self) -> list[Trade]:
         laps = 0
@@ -114,13 +109,12 @@ class _Run:
         while self.left:
             k = self.next_ready()
             if k is None:
-                k = self.next_part() if laps < _LAPS else None
-                if k is None:
+                k = self.next_part()
+                if k is None or laps == _LAPS:
                     break
-                laps += 1
+                laps += self.ledger.here(self.trades[k].token_in) < self.left[k]
             trade = self.trades[k]
-            here = self.ledger.here(trade.token_in)
-            amount = here if self.is_last(k) else min(self.left[k], here)
+            amount = self.amount(k)
             swapped = amount > 0 and self.ledger.swap(trade, amount)
             if not swapped and amount > self.left[k]:
                 swapped = self.ledger.swap(trade, self.left[k])
@@ -138,26 +132,23 @@ class _Run:
         return any(self.trades[k].token_out == token for k in self.left)
 
     def ready(self, k: int) -> bool:
-        token = self.trades[k].token_in
-        return token in self.free or not self.incoming(token)
+        """Whether nothing more of what trade k spends is to come in. So the vault sends no more than it must."""
+        return not self.incoming(self.trades[k].token_in)
 
-    def is_last(self, k: int) -> bool:
-        """Whether trade k is the last one that spends its token, nothing more of it comes in, and none may be kept."""
-        token = self.trades[k].token_in
-        others = any(self.trades[j].token_in == token for j in self.left if j != k)
-        return token not in self.ledger.balances and not others and not self.incoming(token)
+    def amount(self, k: int) -> int:
+        """How much trade k can spend now; as the last one, all that came in of a token that is not to be kept."""
+        token, left = self.trades[k].token_in, self.left[k]
+        passed, here = self.ledger.change.get(token, 0), self.ledger.here(token)
+        last = self.ready(k) and not any(self.trades[j].token_in == token for j in self.left if j != k)
+        if last and (token not in self.ledger.balances or abs(passed - left) * _ROUNDING <= left):
+            return passed
+        return min(left, here)
 
     def next_ready(self) -> int | None:
-        """What spends the output of the swap before, if it can; else first what a token that only passes through."""
+        """What spends the output of the swap before, if there is such a trade; else the first."""
         before = self.ledger.swaps[-1].token_out if self.ledger.swaps else ""
         return min(
-            (k for k in self.left if self.ready(k)),
-            key=lambda k: (
-                self.trades[k].token_in != before or before in self.free,
-                self.trades[k].token_in in self.free,
-                k,
-            ),
-            default=None,
+            (k for k in self.left if self.ready(k)), key=lambda k: (self.trades[k].token_in != before, k), default=None
         )
 
     def next_part(self) -> int | None:
