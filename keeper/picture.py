@@ -36,7 +36,8 @@ def draw_plan(facts: Snapshot, decision: Decision, plan: Plan, path: Path) -> No
 
     usd = dict(zip(plan.problem.market.tokens, map(float, plan.problem.market.scale), strict=True))
     place = _places(decision, usd)
-    figure, axes = plt.subplots(figsize=(9, max(3.0, 1.1 * _tallest(place) + 1)), layout="constrained")
+    figure, axes = plt.subplots(figsize=(9, 2 + 1.4 * _tallest(place)))
+    figure.subplots_adjust(left=0.02, right=0.98, bottom=0.02, top=0.9)
     figure.patch.set_alpha(0)
     axes.axis("off")
     axes.set_xlim(-0.2, 1.2)
@@ -48,11 +49,10 @@ def draw_plan(facts: Snapshot, decision: Decision, plan: Plan, path: Path) -> No
         pair = (swap.token_in, swap.token_out)
         nth, parallel[pair] = parallel[pair], parallel[pair] + 1
         value = swap.amount_in * usd[swap.token_in]
-        bend = (0.08 + 0.12 * (nth // 2)) * (1 if nth % 2 == 0 else -1)
-        (x0, y0), (x1, y1) = place[swap.token_in], place[swap.token_out]
+        bend = (0.1 + 0.14 * (nth // 2)) * (1 if nth % 2 == 0 else -1)
         arrow = FancyArrowPatch(
-            (x0, y0),
-            (x1, y1),
+            place[swap.token_in],
+            place[swap.token_out],
             connectionstyle=f"arc3,rad={bend}",
             arrowstyle="-|>",
             mutation_scale=12,
@@ -63,9 +63,11 @@ def draw_plan(facts: Snapshot, decision: Decision, plan: Plan, path: Path) -> No
             shrinkB=26,
         )
         axes.add_patch(arrow)
-        # The middle of the arc is half of its bend away from the middle of the chord.
-        middle = ((x0 + x1) / 2 + bend * (y1 - y0) / 2, (y0 + y1) / 2 - bend * (x1 - x0) / 2)
-        axes.text(*middle, f"${value:,.0f}\n{kinds[swap.pool]}", ha="center", va="center", fontsize=7, color=_INK)
+        # On the page, the middle of the arc is half of its bend away from the middle of the chord.
+        start, end = axes.transData.transform([place[swap.token_in], place[swap.token_out]])
+        middle = (start + end) / 2 + bend / 2 * (end - start)[::-1] * (1, -1)
+        x, y = axes.transData.inverted().transform(middle)
+        axes.text(x, y, f"${value:,.0f}\n{kinds[swap.pool]}", ha="center", va="center", fontsize=7.5, color=_INK)
     net = {sell.token: -sell.amount for sell in decision.sells}
     for buy in decision.buys:
         net[buy.token] = net.get(buy.token, 0) + buy.amount
@@ -76,7 +78,15 @@ def draw_plan(facts: Snapshot, decision: Decision, plan: Plan, path: Path) -> No
         axes.text(x, y, facts.symbol(token)[:8], ha="center", va="center", fontsize=8, color="white")
         if value:
             sign = "-" if value < 0 else "+"
-            axes.text(x, y - 0.1, f"{sign}${abs(value):,.0f}", ha="center", va="top", fontsize=9, color=_INK)
+            axes.text(
+                x,
+                y - 0.42 / (2 + 1.4 * _tallest(place)),
+                f"{sign}${abs(value):,.0f}",
+                ha="center",
+                va="top",
+                fontsize=9,
+                color=_INK,
+            )
     axes.set_title(
         f"drift {decision.estimate.drift_before:.2%} to {decision.estimate.drift_after:.2%},"
         f" cost ${decision.estimate.cost_usd + decision.estimate.gas_usd:,.2f}",
@@ -98,8 +108,9 @@ def _places(decision: Decision, usd: dict[str, float]) -> dict[str, tuple[float,
     for token in dict.fromkeys([*sold, *bought]):
         share = bought[token] / (sold[token] + bought[token])
         columns[0 if share < 0.25 else 2 if share > 0.75 else 1].append(token)
+    # What stands in the middle stands half a row off, so that no arrow from left to right runs through it.
     return {
-        token: (column / 2, 1 - (row + 0.5) / len(tokens))
+        token: (column / 2, 1 - (row + (0.15 if column == 1 else 0.5)) / len(tokens))
         for column, tokens in columns.items()
         for row, token in enumerate(tokens)
     }
