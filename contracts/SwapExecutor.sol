@@ -69,9 +69,8 @@ contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
         while (at < program.length) {
             uint256 head = _word(program, at);
             (address token, uint256 amount, address to, uint256 next) = _read(program, at, head, count, paid);
-            uint256 kind = head & KIND;
-            if (kind == KIND_UNISWAP_V2) paid = _swapV2(head, token, amount, to);
-            else if (kind == KIND_UNISWAP_V3) paid = _swapV3(head, token, amount, to);
+            if (head & KIND == KIND_UNISWAP_V2) paid = _swapV2(head, token, amount, to);
+            else if (head & KIND == KIND_UNISWAP_V3) paid = _swapV3(head, token, amount, to);
             else paid = _swapNamed(program, at, token, amount, to);
             at = next;
         }
@@ -191,7 +190,7 @@ contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
         _expected = 0;
     }
 
-    /// @dev A swap of a kind whose step names the bought token too, 22 bytes into it, and then what tells the pool.
+    /// @dev A swap of a kind whose step names the bought token too, 21 bytes into it, and then what tells the pool.
     function _swapNamed(bytes calldata program, uint256 at, address token, uint256 amount, address to)
         internal
         returns (uint256 out)
@@ -199,8 +198,8 @@ contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
         uint256 head = _word(program, at);
         address pool = _pool(head);
         unchecked {
-            address bought = address(uint160(_word(program, at + 22) >> 96));
-            uint256 detail = _word(program, at + 42);
+            address bought = address(uint160(_word(program, at + 21) >> 96));
+            uint256 detail = _word(program, at + 41);
             uint256 kind = head & KIND;
             if (kind == KIND_UNISWAP_V4) {
                 return _swapV4(pool, _key(head & SELLS_TOKEN0 != 0, token, bought, detail), head, amount, to);
@@ -331,14 +330,16 @@ contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
             if (head & KIND != KIND_UNISWAP_V2) {
                 if (head & KIND > KIND_CURVE || mode == AMOUNT_PREFUNDED) revert UnknownOp(at, head >> 248);
                 next = at + 21;
+                // The bought token, and what tells the pool.
+                if (head & KIND > KIND_UNISWAP_V3) {
+                    next += head & KIND == KIND_UNISWAP_V4 ? 25 : head & KIND == KIND_BALANCER_V2 ? 52 : 21;
+                }
             }
             if (mode < AMOUNT_PREFUNDED || head & KIND != KIND_UNISWAP_V2) {
                 uint256 index = _word(program, next++) >> 248;
                 if (index >= count) revert TokenOutOfRange(at, index, count);
                 token = _token(program, index);
             }
-            // The bought token, and what tells the pool.
-            if (head & KIND > KIND_UNISWAP_V3) next += _detail(head);
             if (mode == AMOUNT_CHAINED) {
                 amount = paid;
             } else if (mode == AMOUNT_ALL_HERE) {
@@ -360,15 +361,9 @@ contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
         }
     }
 
-    /// @dev How many bytes a step of V4, Balancer or Curve has between the sold token and the amount.
-    function _detail(uint256 head) internal pure returns (uint256) {
-        if (head & KIND == KIND_UNISWAP_V4) return 25;
-        return head & KIND == KIND_BALANCER_V2 ? 52 : 21;
-    }
-
-    function _token(bytes calldata program, uint256 index) internal pure returns (address) {
-        unchecked {
-            return address(uint160(_word(program, 1 + 20 * index) >> 96));
+    function _token(bytes calldata program, uint256 index) internal pure returns (address token) {
+        assembly ("memory-safe") {
+            token := shr(96, calldataload(add(program.offset, add(1, mul(20, index)))))
         }
     }
 

@@ -6,7 +6,7 @@ pragma solidity ^0.8.28;
 ///         caller. It has no owner, no storage and no funds between calls, and it needs no trust: the vault judges
 ///         the outcome.
 /// @dev    program := count:u8, token:20 x count, step*
-///         step    := op:u8, pool:20, [fee:u24 for V2], [token:u8], [detail], [amount:u128]
+///         step    := op:u8, pool:20, [fee:u24 for V2], [detail], [token:u8], [amount:u128]
 ///         op      := kind (bits 0-2) | token0 is sold (bit 3) | amount mode (bits 4-5) | recipient (bits 6-7)
 ///         kind        0 Uniswap V2 pair or fork (fee in millionths), 1 Uniswap V3 pool,
 ///                     2 Uniswap V4 pool without hooks (`pool` is the PoolManager),

@@ -424,7 +424,7 @@ contract SwapExecutorTest is UniswapTest {
             bytes memory fee = kind == Program.V2 ? abi.encodePacked(uint24(3000)) : bytes("");
             bytes memory detail = new bytes(kind == Program.V4 ? 25 : kind == Program.BALANCER ? 52 : 21);
             if (kind < Program.V4) detail = "";
-            bytes memory step = abi.encodePacked(uint8(op), pairBC, fee, B, detail, uint128(1e18));
+            bytes memory step = abi.encodePacked(uint8(op), pairBC, fee, detail, B, uint128(1e18));
             _refused(
                 abi.encodePacked(Program.head(tokens), chain, step, new bytes(60)),
                 abi.encodeWithSelector(ISwapExecutor.UnknownOp.selector, 86, op)

@@ -151,6 +151,14 @@ contract SwapExecutorVenuesTest is UniswapTest, V4Test, BalancerTest {
         assertEq(_mine(W), out + more);
     }
 
+    function test_the_mark_of_ether_means_nothing_in_a_pool_without_weth() external {
+        _give(A, 10e18);
+        uint256 out = _quoteV4(keyAB, true, 10e18);
+        bytes memory detail = abi.encodePacked(FEE, uint16(uint24(SPACING)) | 0x8000);
+        _execute(abi.encodePacked(_head(), Program.step(tokens, _v4(A, B), true, detail)));
+        assertEq(_mine(B), out);
+    }
+
     function test_a_pool_of_weth_itself_takes_weth() external {
         PoolKey memory key = _openV4(weth9, 1_000e18, tokens[C], 2_000_000e18, FEE, SPACING);
         _give(W, 2e18);
@@ -413,8 +421,8 @@ contract SwapExecutorVenuesTest is UniswapTest, V4Test, BalancerTest {
         ScriptedVenue venue = new ScriptedVenue();
         venue.prepare(address(venue), abi.encodeCall(ScriptedVenue.pull, (address(usdt), address(executor), 4e6)));
         // Twice each, all that is here: the venue leaves an allowance each time.
-        bytes memory vault = abi.encodePacked(uint8(0x13), address(venue), uint8(0), tokens[A], weighted);
-        bytes memory pool = abi.encodePacked(uint8(0x14), address(venue), uint8(0), tokens[A], uint8(0x01));
+        bytes memory vault = abi.encodePacked(uint8(0x13), address(venue), tokens[A], weighted, uint8(0));
+        bytes memory pool = abi.encodePacked(uint8(0x14), address(venue), tokens[A], uint8(0x01), uint8(0));
         executor.execute(abi.encodePacked(uint8(1), address(usdt), vault, vault, pool, pool));
         assertEq(usdt.allowance(address(executor), address(venue)), 0);
         assertEq(usdt.balanceOf(address(venue)), 16e6);

@@ -71,6 +71,6 @@ library Program {
     {
         uint8 op = s.kind | (sellsToken0 ? 8 : 0) | (s.mode << 4) | (s.to << 6);
         bytes memory amount = s.mode == EXACT ? abi.encodePacked(s.amount) : bytes("");
-        return abi.encodePacked(op, s.pool, s.tokenIn, tokens[s.tokenOut], detail, amount);
+        return abi.encodePacked(op, s.pool, tokens[s.tokenOut], detail, s.tokenIn, amount);
     }
 }
