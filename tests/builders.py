@@ -5,7 +5,18 @@ from math import isqrt
 from typing import Any
 
 from keeper.domain import AssetState, Block, Limits, Policy, Snapshot, Token, VaultState
-from keeper.pools import BasePool, Tick, UniswapV2Pool, UniswapV3Pool
+from keeper.pools import (
+    BalancerStablePool,
+    BalancerWeightedPool,
+    BasePool,
+    CurveStableSwapPool,
+    RatedHolding,
+    Tick,
+    UniswapV2Pool,
+    UniswapV3Pool,
+    UniswapV4Pool,
+    WeightedHolding,
+)
 from keeper.pools.tick_math import MAX_TICK, tick_at_sqrt_price
 from keeper.units import WAD
 
@@ -42,6 +53,10 @@ WBTC = Coin(3, "WBTC", 8, 6_000_000)
 LINK = Coin(4, "LINK", 18, 1_500)
 UNI = Coin(5, "UNI", 18, 800)
 COINS = (USDC, WETH, WBTC, LINK, UNI)
+LISTED = {
+    coin.address.lower(): Token(address=coin.address, symbol=coin.symbol, decimals=coin.decimals) for coin in COINS
+}
+"""What a snapshot tells its pools about their tokens."""
 
 
 def v2_pool(number: int, coin0: Coin, coin1: Coin, usd: float, *, fee_pips: int = 3000) -> UniswapV2Pool:
@@ -90,6 +105,57 @@ def v3_pool(
     )
 
 
+def v4_pool(number: int, coin0: Coin, coin1: Coin, usd: float, **changes: Any) -> UniswapV4Pool:
+    """As `v3_pool`, in the PoolManager."""
+    twin = v3_pool(number, coin0, coin1, usd, **changes)
+    fields = {name: getattr(twin, name) for name in UniswapV3Pool.model_fields if name not in ("kind", "address")}
+    return UniswapV4Pool(address=address(4), id=pool_id(number), **fields)
+
+
+def weighted_pool(number: int, weights: dict[Coin, float], usd: float, *, swap_fee: int = 3 * WAD // 1000, **more: Any):
+    """A Balancer pool that holds this many dollars at the coins' prices; weights in whole basis points."""
+    holdings = tuple(
+        WeightedHolding(token=coin.address, balance=coin.amount(usd * weight), weight=round(weight * 10_000) * 10**14)
+        for coin, weight in weights.items()
+    )
+    pool = BalancerWeightedPool(
+        address=address(1000 + number), id=pool_id(number), swap_fee=swap_fee, tokens=holdings, **more
+    )
+    return pool.listed(LISTED)
+
+
+def stable_pool(number: int, amounts: dict[Coin, float], *, a: int = 200, fee: int = WAD // 2500) -> BalancerStablePool:
+    """A Balancer pool of these whole amounts, the coins taken to be worth the same."""
+    return BalancerStablePool(
+        address=address(1000 + number),
+        id=pool_id(number),
+        amplification=a * 1000,
+        a_precision=1000,
+        fee=fee,
+        tokens=_rated(amounts),
+    )
+
+
+def curve_pool(
+    number: int, amounts: dict[Coin, float], *, a: int = 200, fee: int = WAD // 2500, **more: Any
+) -> CurveStableSwapPool:
+    """A Curve pool of these whole amounts, the coins taken to be worth the same."""
+    return CurveStableSwapPool(
+        address=address(1000 + number), amplification=a * 100, a_precision=100, fee=fee, tokens=_rated(amounts), **more
+    )
+
+
+def _rated(amounts: dict[Coin, float]) -> tuple[RatedHolding, ...]:
+    return tuple(
+        RatedHolding(token=coin.address, balance=int(amount * 10**coin.decimals), rate=WAD * 10 ** (18 - coin.decimals))
+        for coin, amount in amounts.items()
+    )
+
+
+def pool_id(number: int) -> str:
+    return f"0x{number:064x}"
+
+
 LIMITS = Limits(
     max_slippage=2 * WAD // 100,
     max_batch_loss=WAD // 100,
@@ -118,7 +184,7 @@ def snapshot(
             number=1, hash="0x" + "ab" * 32, timestamp=NOW, base_fee_per_gas=10 * 10**9, priority_fee_per_gas=10**9
         ),
         native_price=native_price,
-        tokens=tuple(Token(address=coin.address, symbol=coin.symbol, decimals=coin.decimals) for coin in COINS),
+        tokens=tuple(LISTED.values()),
         vault=VaultState(
             address=address(99),
             nonce=0,

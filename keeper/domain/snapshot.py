@@ -105,13 +105,15 @@ class Snapshot(Model):
     @field_validator("vault")
     @classmethod
     def _assets_are_listed(cls, vault: VaultState, info: ValidationInfo) -> VaultState:
-        spelling = _spelling(info)
-        if spelling is None:
+        listed = _listed(info)
+        if listed is None:
             return vault
         for asset in vault.assets:
-            if asset.token.lower() not in spelling:
+            if asset.token.lower() not in listed:
                 raise ValueError(f"unknown token {asset.token} in the basket: add it to tokens")
-        assets = tuple(asset.model_copy(update={"token": spelling[asset.token.lower()]}) for asset in vault.assets)
+        assets = tuple(
+            asset.model_copy(update={"token": listed[asset.token.lower()].address}) for asset in vault.assets
+        )
         return vault.model_copy(update={"assets": assets})
 
     @field_validator("pools")
@@ -119,15 +121,15 @@ class Snapshot(Model):
     def _pools_are_distinct_and_of_listed_tokens(
         cls, pools: tuple[Pool, ...], info: ValidationInfo
     ) -> tuple[Pool, ...]:
-        spelling = _spelling(info)
-        if spelling is None:
+        listed = _listed(info)
+        if listed is None:
             return pools
         _refuse_duplicates((pool.name for pool in pools), "pool")
         for pool in pools:
             for token in pool.tokens:
-                if token.lower() not in spelling:
+                if token.lower() not in listed:
                     raise ValueError(f"unknown token {token} in pool {pool.name}: add it to tokens")
-        return tuple(pool.respelt(spelling) for pool in pools)
+        return tuple(pool.listed(listed) for pool in pools)
 
     @cached_property
     def token(self) -> dict[str, Token]:
@@ -174,10 +176,10 @@ class Snapshot(Model):
         return self.token[token].symbol
 
 
-def _spelling(info: ValidationInfo) -> dict[str, str] | None:
-    """Lower case to the spelling in ``tokens``; None if the tokens themselves were refused."""
+def _listed(info: ValidationInfo) -> dict[str, Token] | None:
+    """Tokens by address in lower case; None if the tokens themselves were refused."""
     tokens: Sequence[Token] | None = info.data.get("tokens")
-    return None if tokens is None else {token.address.lower(): token.address for token in tokens}
+    return None if tokens is None else {token.address.lower(): token for token in tokens}
 
 
 def _refuse_duplicates(addresses: Iterable[str], what: str) -> None:

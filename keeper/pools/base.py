@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, NamedTuple, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -13,6 +13,9 @@ Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
 
 FeePips = Annotated[int, Field(ge=0, lt=1_000_000)]
 """A fee on the input, in millionths."""
+
+PoolId = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{64}$")]
+"""What a contract of many pools calls one of them: 32 bytes in hex."""
 
 PIPS = 1_000_000
 """Millionths in one."""
@@ -25,7 +28,7 @@ class SwapError(Exception):
 class Model(BaseModel):
     """A frozen record that refuses unknown fields and silent conversions."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, serialize_by_alias=True)
 
 
 class Swapped(NamedTuple):
@@ -33,6 +36,15 @@ class Swapped(NamedTuple):
 
     amount_out: int
     pool: BasePool
+
+
+class Listed(Protocol):
+    """What a pool learns about a token from the snapshot's list."""
+
+    @property
+    def address(self) -> str: ...
+    @property
+    def decimals(self) -> int: ...
 
 
 class BasePool(Model):
@@ -60,8 +72,11 @@ class BasePool(Model):
         """The part of the input that the pool keeps, for people and estimates."""
 
     @abstractmethod
-    def respelt(self, spelling: Mapping[str, str]) -> Self:
-        """This pool with its tokens spelt as in ``spelling`` (lower case to the wanted spelling).
+    def listed(self, tokens: Mapping[str, Listed]) -> Self:
+        """This pool with its tokens spelt as listed and, where its arithmetic needs them, with their decimals.
+
+        Args:
+            tokens: by address in lower case.
 
         Raises:
             KeyError: a token is not listed.
@@ -112,10 +127,9 @@ class TwoTokenPool(BasePool):
         """The token that ``token`` is traded against."""
         return self.token1 if token == self.token0 else self.token0
 
-    def respelt(self, spelling: Mapping[str, str]) -> Self:
-        return self.model_copy(
-            update={"token0": spelling[self.token0.lower()], "token1": spelling[self.token1.lower()]}
-        )
+    def listed(self, tokens: Mapping[str, Listed]) -> Self:
+        token0, token1 = (tokens[token.lower()].address for token in self.tokens)
+        return self.model_copy(update={"token0": token0, "token1": token1})
 
     def _zero_for_one(self, token_in: str, token_out: str) -> bool:
         self._refuse_pair(token_in, token_out)

@@ -3,10 +3,25 @@
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from keeper.pools import SwapError, Tick, TwoTokenPool, UniswapV2Pool, UniswapV3Pool
+from keeper.domain import Token
+from keeper.pools import (
+    BalancerStablePool,
+    BalancerWeightedPool,
+    BasePool,
+    CurveStableSwapPool,
+    MultiTokenPool,
+    RatedHolding,
+    SwapError,
+    Tick,
+    UniswapV2Pool,
+    UniswapV3Pool,
+    UniswapV4Pool,
+    WeightedHolding,
+)
 from keeper.pools.tick_math import MAX_TICK, MIN_TICK, sqrt_price_at_tick, tick_at_sqrt_price
 
-TOKEN0, TOKEN1, POOL = (f"0x{byte}" for byte in ("11" * 20, "22" * 20, "33" * 20))
+TOKEN0, TOKEN1, TOKEN2, POOL = (f"0x{byte}" for byte in ("11" * 20, "22" * 20, "44" * 20, "33" * 20))
+ID = f"0x{'55' * 32}"
 
 tokens = st.sampled_from([TOKEN0, TOKEN1])
 amounts = st.integers(1, 10**24)
@@ -55,13 +70,64 @@ def v3_pools(draw: st.DrawFn) -> UniswapV3Pool:
     )
 
 
-pools = v2_pools() | v3_pools()
+@st.composite
+def v4_pools(draw: st.DrawFn) -> UniswapV4Pool:
+    twin = draw(v3_pools())
+    return UniswapV4Pool.model_validate(twin.model_dump(exclude={"kind"}) | {"id": ID})
 
 
-def paid(pool: TwoTokenPool, token: str, amount: int) -> tuple[int, TwoTokenPool]:
+@st.composite
+def weighted_pools(draw: st.DrawFn) -> BalancerWeightedPool:
+    count = draw(st.integers(2, 3))
+    parts = draw(st.lists(st.integers(2, 48), min_size=count - 1, max_size=count - 1))
+    holdings = tuple(
+        WeightedHolding(token=token, balance=draw(st.integers(10**6, 10**27)), weight=part * 10**16)
+        for token, part in zip((TOKEN0, TOKEN1, TOKEN2), (*parts, 100 - sum(parts)), strict=False)
+    )
+    pool = BalancerWeightedPool(
+        address=POOL,
+        id=ID,
+        swap_fee=draw(st.integers(0, 10**17)),
+        pow_version=draw(st.sampled_from([1, 2])),
+        tokens=holdings,
+    )
+    return pool.listed(
+        {token: Token(address=token, symbol="T", decimals=draw(st.sampled_from([6, 8, 18]))) for token in pool.tokens}
+    )
+
+
+@st.composite
+def stable_pools(draw: st.DrawFn) -> BalancerStablePool | CurveStableSwapPool:
+    """Balances at most a thousandfold apart: what the formula is for."""
+    size = draw(st.integers(10**21, 10**28))
+    holdings = []
+    for token in (TOKEN0, TOKEN1, TOKEN2)[: draw(st.integers(2, 3))]:
+        rate = 10 ** (36 - draw(st.sampled_from([6, 8, 18]))) * draw(st.integers(900, 1500)) // 1000
+        balance = size * draw(st.integers(32, 32_000)) // 1000 * 10**18 // rate
+        holdings.append(RatedHolding(token=token, balance=balance, rate=rate))
+    fields = {
+        "address": POOL,
+        "amplification": draw(st.integers(100, 500_000)),
+        "a_precision": 100,
+        "fee": draw(st.integers(0, 10**9)) * 10**8,
+        "tokens": tuple(holdings),
+    }
+    if draw(st.booleans()):
+        return BalancerStablePool.model_validate(fields | {"id": ID})
+    return CurveStableSwapPool.model_validate(fields)
+
+
+pools = v2_pools() | v3_pools() | v4_pools() | weighted_pools() | stable_pools()
+
+
+def other(token: str) -> str:
+    return TOKEN1 if token == TOKEN0 else TOKEN0
+
+
+def paid(pool: BasePool, token: str, amount: int) -> tuple[int, BasePool]:
     """Output and the pool after; nothing where the pool refuses."""
     try:
-        return pool.swap(token, pool.other(token), amount)
+        return pool.swap(token, other(token), amount)
     except SwapError:
         return 0, pool
 
@@ -74,17 +140,23 @@ def test_more_in_is_never_less_out(pool, token, amount, more):
 
 @given(pools, tokens, amounts, amounts)
 def test_splitting_a_swap_never_gains(pool, token, first, second):
+    # Curve leaves part of the fee in the token that it pays, where a second swap gets a share of it.
+    assume(not isinstance(pool, CurveStableSwapPool))
     whole, _ = paid(pool, token, first + second)
     assume(whole > 0)
     part, after = paid(pool, token, first)
-    assert part + paid(after, token, second)[0] <= whole
+    slack = 0
+    if isinstance(pool, BalancerStablePool):
+        # Its invariant is off by up to one unit on either side, which a scarce token magnifies.
+        slack = 2 + pool.holdings[pool.tokens.index(other(token))].balance // 10**12
+    assert part + paid(after, token, second)[0] <= whole + slack
 
 
 @given(pools, tokens, amounts)
 def test_a_round_trip_never_profits(pool, token, amount):
     out, after = paid(pool, token, amount)
     assume(out > 0)
-    assert paid(after, pool.other(token), out)[0] <= amount
+    assert paid(after, other(token), out)[0] <= amount
 
 
 @given(v2_pools(), tokens, amounts)
@@ -109,8 +181,18 @@ def test_v2_pays_the_most_that_keeps_the_product_after_the_fee(pool, token, amou
     assert adjusted * (away - out - 1) < into * away * 10**6
 
 
-@given(v3_pools(), tokens, amounts)
-def test_v3_pays_at_most_what_its_liquidity_holds(pool, token, amount):
+@given(weighted_pools() | stable_pools(), tokens, amounts)
+def test_pools_of_many_tokens_never_pay_a_whole_balance_and_touch_no_third(pool, token, amount):
+    out, after = paid(pool, token, amount)
+    assert isinstance(after, MultiTokenPool)
+    before = {holding.token: holding.balance for holding in pool.holdings}
+    left = {holding.token: holding.balance for holding in after.holdings}
+    assert 0 < left[other(token)] <= before[other(token)] - out
+    assert left.get(TOKEN2) == before.get(TOKEN2)
+
+
+@given(v3_pools() | v4_pools(), tokens, amounts)
+def test_concentrated_liquidity_pays_at_most_what_it_holds(pool, token, amount):
     """Swapping everything out in that direction is the most there can be."""
     zero_for_one = token == TOKEN0
     limit = sqrt_price_at_tick(MIN_TICK) + 1 if zero_for_one else sqrt_price_at_tick(MAX_TICK) - 1
@@ -118,11 +200,10 @@ def test_v3_pays_at_most_what_its_liquidity_holds(pool, token, amount):
     assert paid(pool, token, amount)[0] <= all_there_is
 
 
-@given(v3_pools(), tokens, amounts)
-def test_v3_leaves_price_tick_and_liquidity_in_agreement(pool, token, amount):
+@given(v3_pools() | v4_pools(), tokens, amounts)
+def test_a_swap_leaves_price_tick_and_liquidity_in_agreement(pool, token, amount):
     _, after = paid(pool, token, amount)
-    assert isinstance(after, UniswapV3Pool)
-    UniswapV3Pool.model_validate(after.model_dump())
+    type(pool).model_validate(after.model_dump())
 
 
 @given(st.integers(MIN_TICK, MAX_TICK - 1))

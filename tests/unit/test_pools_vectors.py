@@ -2,13 +2,27 @@
 
 import json
 import os
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 from builders import USDC, WETH, address
 
-from keeper.pools import SwapError, Tick, UniswapV2Pool, UniswapV3Pool
+from keeper.domain import Token
+from keeper.pools import (
+    BalancerStablePool,
+    BalancerWeightedPool,
+    BasePool,
+    CurveStableSwapPool,
+    RatedHolding,
+    SwapError,
+    Tick,
+    UniswapV2Pool,
+    UniswapV3Pool,
+    WeightedHolding,
+)
 from keeper.pools.tick_math import MAX_SQRT_PRICE, MIN_SQRT_PRICE, sqrt_price_at_tick, tick_at_sqrt_price
+from keeper.units import WAD
 
 DATA = Path(os.environ.get("BALLAST_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
@@ -140,4 +154,97 @@ def test_a_fork_of_v2_with_its_own_fee_quotes_as_deployed():
         except SwapError:
             amount_out = 0  # the router quotes nothing where the pair would revert
         assert amount_out == int(entry["value"]), entry
+    assert entries
+
+
+def quoted(pool: BasePool, token_in: str, token_out: str, amount: int) -> int:
+    """Output, or nothing where the pool refuses: a query answers 0 where a swap would be pointless."""
+    try:
+        return pool.swap(token_in, token_out, amount).amount_out
+    except SwapError:
+        return 0
+
+
+def tokens_of(entry, state) -> tuple[str, str]:
+    """The two tokens of a recorded answer, which names them by place or by symbol."""
+    if "i" in entry:
+        return state["tokens"][entry["i"]]["address"], state["tokens"][entry["j"]]["address"]
+    address_of = {token["symbol"]: token["address"] for token in state["tokens"]}
+    return address_of[entry["token_in"]], address_of[entry["token_out"]]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "apu_pepe_spx_3_token",
+        "dai_gp_weth_usdt_4_token",
+        "gel_dexg_60_40",
+        "sdvecrv_crv_90_10",
+        "usdc_weth_50_50",
+        "weth_rpl",
+    ],
+)
+def test_a_mainnet_weighted_pool_quotes_as_deployed(name):
+    file = f"degenbot_chain_data/1/balancer_weighted_{name}.json"
+    state = read(f"pools/{file}")
+    tokens = [Token(address=t["address"], symbol=t["symbol"], decimals=t["decimals"]) for t in state["tokens"]]
+    pool = BalancerWeightedPool(
+        address=state["address"],
+        id=state["pool_id"],
+        swap_fee=int(Fraction(state["fee"]) * WAD),
+        pow_version=int(state["pow_version"].removeprefix("v")),
+        tokens=tuple(
+            WeightedHolding(token=token.address, balance=balance, weight=weight)
+            for token, balance, weight in zip(tokens, state["balances"], state["weights"], strict=True)
+        ),
+    ).listed({token.address.lower(): token for token in tokens})
+    entries = [entry for entry in golden(file) if entry["kind"] == "GIVEN_IN"]
+    for entry in entries:
+        assert quoted(pool, *tokens_of(entry, state), int(entry["amount"])) == int(entry["value"]), entry
+    assert entries
+
+
+@pytest.mark.parametrize("name", ["bb_s_usd", "tusd_bsp"])
+def test_a_mainnet_composable_stable_pool_quotes_as_deployed(name):
+    file = f"degenbot_chain_data/1/balancer_stable_{name}.json"
+    state = read(f"pools/{file}")
+    own = state["tokens"][state["bpt_idx"]]["address"]
+    holdings = [
+        RatedHolding(token=token["address"], balance=balance, rate=rate)
+        for token, balance, rate in zip(
+            state["tokens"], state["balances"], state["resolved_scaling_factors"], strict=True
+        )
+    ]
+    pool = BalancerStablePool(
+        address=state["address"],
+        id=state["pool_id"],
+        amplification=state["amp"],
+        a_precision=1000,
+        fee=int(Fraction(state["fee"]) * WAD),
+        tokens=tuple(holding for holding in holdings if holding.token != own),
+    )
+    entries = [entry for entry in golden(file) if entry["kind"] == "GIVEN_IN" and own not in tokens_of(entry, state)]
+    for entry in entries:
+        assert quoted(pool, *tokens_of(entry, state), int(entry["amount"])) == int(entry["value"]), entry
+    assert entries
+
+
+def test_a_mainnet_curve_pool_with_rates_quotes_as_deployed():
+    file = "degenbot_chain_data/1/curve_metapool_rai_3crv_block_25144000.json"
+    state = read(f"pools/{file}")
+    rates = (state["redemption_price"], state["base_virtual_price"])
+    pool = CurveStableSwapPool(
+        address=state["address"],
+        amplification=state["a_coefficient"] * 100,
+        a_precision=100,
+        fee=state["fee"] * 10**8,
+        admin_fee=state["admin_fee"] * 10**8,
+        tokens=tuple(
+            RatedHolding(token=token["address"], balance=balance, rate=rate)
+            for token, balance, rate in zip(state["tokens"], state["balances"], rates, strict=True)
+        ),
+    )
+    entries = [entry for entry in golden(file) if entry["function"] == "get_dy"]
+    for entry in entries:
+        assert quoted(pool, *tokens_of(entry, state), int(entry["amount"])) == int(entry["value"]), entry
     assert entries
