@@ -21,7 +21,7 @@ SOURCES := $(shell find contracts -name '*.sol' -not -path '*/.cache/*')
 help: ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/.ready node_modules/.ready .ballast/solc/.ready .build/.ready ## install everything, locked, and compile the contracts
+setup: .venv/.ready node_modules/.ready .ballast/solc/.ready .build/.ready .ballast/kernels/.ready ## install everything, locked, and compile the contracts
 
 demo: setup ## rebalance a real basket through real DEX bytecode on the embedded chain
 	@$(BIN)/ape run demo
@@ -97,6 +97,12 @@ node_modules/.ready: package-lock.json
 	@echo "installing npm packages ..."
 	@# Not `npm ci`: it insists that the lock lists Foundry's binaries for platforms that no registry may carry.
 	@npm install --no-save --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+.ballast/kernels/.ready: keeper/routing/kernels.py keeper/routing/jit.py .venv/.ready
+	@echo "compiling the solver's kernels (half a minute) ..."
+	@$(BIN)/python -m keeper.routing.warm
+	@mkdir -p $(@D)
 	@touch $@
 
 .ballast/solc/.ready: scripts/solc.js node_modules/.ready
