@@ -224,22 +224,20 @@ contract PriceOracle is IPriceOracle {
         view
         returns (uint256, uint256)
     {
-        bytes4 selector = IAggregator.latestRoundData.selector;
-        // Offsets into both arrays: where to go on, and where the tokens or the book will end.
-        uint256 at = i << 5;
-        uint256 until;
+        // Offsets into both arrays from here on: where to go on, and where the tokens or the book will end.
         unchecked {
-            until = at + (((end - entry) / ENTRY).min(tokens.length - i) << 5);
+            end = (i + ((end - entry) / ENTRY).min(tokens.length - i)) << 5;
+            i <<= 5;
         }
         assembly ("memory-safe") {
-            mstore(0x00, selector)
+            mstore(0x00, 0xfeaf968c) // latestRoundData()
             let reply := mload(0x40)
-            for {} lt(at, until) {} {
+            for {} lt(i, end) {} {
                 let token := mload(entry)
-                if or(shr(160, token), xor(token, calldataload(add(tokens.offset, at)))) { break }
+                if or(shr(160, token), xor(token, calldataload(add(tokens.offset, i)))) { break }
                 let feed := mload(add(entry, 0x20))
                 // The call comes first, arguments being evaluated from right to left, and takes the low bits of `feed`.
-                if iszero(and(gt(returndatasize(), 0x9f), staticcall(gas(), feed, 0x00, 0x04, reply, 0xa0))) {
+                if iszero(and(gt(returndatasize(), 0x9f), staticcall(gas(), feed, 0x1c, 0x04, reply, 0xa0))) {
                     break
                 }
                 let answer := mload(add(reply, 0x20))
@@ -249,12 +247,12 @@ contract PriceOracle is IPriceOracle {
                 let old := gt(sub(timestamp(), mload(add(reply, 0x60))), and(shr(160, feed), 0xffffffff))
                 let out := or(iszero(gt(price, shr(128, shl(128, bounds)))), iszero(lt(price, shr(128, bounds))))
                 if or(or(shr(190, answer), old), out) { break }
-                at := add(at, 0x20)
-                mstore(add(quoted, at), price)
+                i := add(i, 0x20)
+                mstore(add(quoted, i), price)
                 entry := add(entry, ENTRY)
             }
         }
-        return (at >> 5, entry);
+        return (i >> 5, entry);
     }
 
     /// @inheritdoc IPriceOracle
