@@ -16,7 +16,7 @@ FORGE = $$(ls node_modules/@foundry-rs/forge-*/bin/forge | head -n 1)
 
 SOURCES := $(shell find contracts -name '*.sol' -not -path '*/.cache/*')
 
-.PHONY: help setup demo test test-contracts test-python test-fork fuzz mutate prove slither bench-gas check format clean lock
+.PHONY: help setup demo test test-contracts test-python test-fork fuzz coverage mutate prove slither bench-gas check format clean lock
 
 help: ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test-fork: setup ## ape: the fork suite, on the embedded chain or on MAINNET_RPC
 
 fuzz: setup ## the invariant campaign, a hundred times longer than in `make test`
 	@FOUNDRY_INVARIANT_RUNS=25600 $(FORGE) test --match-path 'tests/contracts/invariants/*'
+
+coverage: setup ## which lines and branches of the contracts the forge tests reach; fails below 99%
+	@$(BIN)/python scripts/coverage.py
 
 mutate: setup ## removes each guard in turn, moves each bound, turns each rounding: which would no test notice? (hours)
 	@$(BIN)/python scripts/mutate.py
