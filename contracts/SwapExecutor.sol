@@ -4,11 +4,15 @@ pragma solidity 0.8.30;
 import {ReentrancyGuardTransient} from "solady/utils/ReentrancyGuardTransient.sol";
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
+import {IBalancerVault} from "./interfaces/IBalancer.sol";
+import {ICurvePool} from "./interfaces/ICurve.sol";
 import {ISwapExecutor} from "./interfaces/ISwapExecutor.sol";
+import {IAllowance, IWETH} from "./interfaces/ITokens.sol";
+import {IPoolManager, PoolKey, SwapParams} from "./interfaces/IUniswapV4.sol";
 
 /// @title  SwapExecutor
-/// @notice Runs packed swap programs against pools, without routers. It grants no allowance and never takes tokens
-///         from anyone: it spends only what it was sent, and sends what is left to the caller.
+/// @notice Runs packed swap programs against pools, without routers. It never takes tokens from anyone and leaves no
+///         allowance behind: it spends only what it was sent, and sends what is left to the caller.
 contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
     using SafeTransferLib for address;
 
@@ -16,6 +20,9 @@ contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
     uint256 internal constant KIND = 0x07 << 248;
     uint256 internal constant KIND_UNISWAP_V2 = 0x00 << 248;
     uint256 internal constant KIND_UNISWAP_V3 = 0x01 << 248;
+    uint256 internal constant KIND_UNISWAP_V4 = 0x02 << 248;
+    uint256 internal constant KIND_BALANCER_V2 = 0x03 << 248;
+    uint256 internal constant KIND_CURVE = 0x04 << 248;
 
     uint256 internal constant SELLS_TOKEN0 = 0x08 << 248;
 
@@ -35,8 +42,21 @@ contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
     uint256 internal constant LOWEST_PRICE = 4295128740;
     uint256 internal constant HIGHEST_PRICE = 1461446703485210103287273052203988822378723970341;
 
-    /// @dev The one callback that is welcome now, as `_callback` makes it. Zero outside a V3 swap.
+    /// @dev Of the tick spacing of a V4 step: WETH stands for ether in the pool's key.
+    uint256 internal constant NATIVE = 0x8000;
+
+    /// @dev What ether is wrapped into, and the only one to send any outside a V4 swap.
+    IWETH internal immutable _weth;
+
+    /// @dev The one callback that is welcome now, as `_callback` or `_unlocking` makes it. Zero outside a V3 or V4 swap.
     bytes32 internal transient _expected;
+
+    /// @dev The PoolManager that is paying out ether now. Zero otherwise.
+    address internal transient _payer;
+
+    constructor(address weth) {
+        _weth = IWETH(weth);
+    }
 
     /// @inheritdoc ISwapExecutor
     function execute(bytes calldata program) external nonReentrant {
@@ -49,7 +69,9 @@ contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
         while (at < program.length) {
             uint256 head = _word(program, at);
             (address token, uint256 amount, address to, uint256 next) = _read(program, at, head, count, paid);
-            paid = head & KIND == KIND_UNISWAP_V2 ? _swapV2(head, token, amount, to) : _swapV3(head, token, amount, to);
+            if (head & KIND == KIND_UNISWAP_V2) paid = _swapV2(head, token, amount, to);
+            else if (head & KIND == KIND_UNISWAP_V3) paid = _swapV3(head, token, amount, to);
+            else paid = _swapNamed(program, at, token, amount, to);
             at = next;
         }
 
@@ -78,10 +100,38 @@ contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
         token.safeTransfer(msg.sender, asked);
     }
 
+    /// @notice Swaps in a V4 pool, pays for it and collects, while its PoolManager is unlocked.
+    /// @param data What it was unlocked with.
+    /// @return What was collected, ABI-encoded.
+    function unlockCallback(bytes calldata data) external returns (bytes memory) {
+        if (_expected != _unlocking(msg.sender, keccak256(data))) revert UnexpectedCallback(msg.sender);
+        // Cleared on use: one unlocking, one swap.
+        _expected = 0;
+        (PoolKey memory key, bool sellsToken0, uint256 most, address to) =
+            abi.decode(data, (PoolKey, bool, uint256, address));
+        SwapParams memory params =
+            SwapParams(sellsToken0, -int256(most), uint160(sellsToken0 ? LOWEST_PRICE : HIGHEST_PRICE));
+        int256 deltas = IPoolManager(msg.sender).swap(key, params, "");
+
+        // Two deltas in one word, each what the manager owes this contract: token0's in the upper half.
+        (int256 sold, int256 bought) = (deltas >> 128, int128(deltas));
+        if (!sellsToken0) (sold, bought) = (bought, sold);
+        uint256 asked = uint256(-sold);
+        if (asked > most) revert CallbackTooGreedy(msg.sender, asked, most);
+        (address currencyIn, address currencyOut) =
+            sellsToken0 ? (key.currency0, key.currency1) : (key.currency1, key.currency0);
+        _settle(currencyIn, asked);
+        return abi.encode(_take(currencyOut, uint256(bought), to));
+    }
+
+    receive() external payable {
+        if (msg.sender != address(_weth) && msg.sender != _payer) revert UnexpectedEther(msg.sender);
+    }
+
     /* ------------------------------------------------- SWAPPING ------------------------------------------------- */
 
-    // The pools are called in assembly, because what the compiler makes of the same calls costs 1,600 gas more in each V2
-    // step and 1,700 in each V3 step. `head` is the first word of the step.
+    // V2 and V3 pools are called in assembly, because what the compiler makes of the same calls costs 1,600 gas more in
+    // each V2 step and 1,700 in each V3 step. `head` is the first word of the step.
 
     /// @dev Asks for as much as the reserves give after the fee. The formula overflows only where the pair would hold more
     ///      than it can book, and refuse.
@@ -140,6 +190,116 @@ contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
         _expected = 0;
     }
 
+    /// @dev A swap of a kind whose step names the bought token too, 21 bytes into it, and then what tells the pool.
+    function _swapNamed(bytes calldata program, uint256 at, address token, uint256 amount, address to)
+        internal
+        returns (uint256 out)
+    {
+        uint256 head = _word(program, at);
+        address pool = _pool(head);
+        unchecked {
+            address bought = address(uint160(_word(program, at + 21) >> 96));
+            uint256 detail = _word(program, at + 41);
+            uint256 kind = head & KIND;
+            if (kind == KIND_UNISWAP_V4) {
+                return _swapV4(pool, _key(head & SELLS_TOKEN0 != 0, token, bought, detail), head, amount, to);
+            }
+            if (kind == KIND_BALANCER_V2) return _swapBalancer(pool, bytes32(detail), token, bought, amount, to);
+            return _swapCurve(pool, detail >> 248, token, bought, amount, to);
+        }
+    }
+
+    function _swapV4(address manager, PoolKey memory key, uint256 head, uint256 amount, address to)
+        internal
+        returns (uint256 out)
+    {
+        bytes memory data = abi.encode(key, head & SELLS_TOKEN0 != 0, amount, to);
+        _expected = _unlocking(manager, keccak256(data));
+        out = abi.decode(IPoolManager(manager).unlock(data), (uint256));
+        // A manager that never called back must not be able to later.
+        _expected = 0;
+    }
+
+    function _swapBalancer(address vault, bytes32 id, address token, address bought, uint256 amount, address to)
+        internal
+        returns (uint256 out)
+    {
+        token.safeApprove(vault, amount);
+        out = IBalancerVault(vault)
+            .swap(
+                IBalancerVault.SingleSwap(id, IBalancerVault.SwapKind.GIVEN_IN, token, bought, amount, ""),
+                IBalancerVault.FundManagement(address(this), false, to, false),
+                0,
+                type(uint256).max
+            );
+        _revoke(token, vault);
+    }
+
+    /// @dev Not every Curve pool says what it paid, and few take a recipient.
+    function _swapCurve(address pool, uint256 coins, address token, address bought, uint256 amount, address to)
+        internal
+        returns (uint256 out)
+    {
+        uint256 held = bought.balanceOf(address(this));
+        token.safeApprove(pool, amount);
+        ICurvePool(pool).exchange(int128(uint128(coins >> 4)), int128(uint128(coins & 0x0f)), amount, 0);
+        _revoke(token, pool);
+        out = bought.balanceOf(address(this)) - held;
+        if (to != address(this)) bought.safeTransfer(to, out);
+    }
+
+    /// @dev To ask first costs less than to write the zero, and log it, where the pool has taken all of it.
+    function _revoke(address token, address spender) internal {
+        if (IAllowance(token).allowance(address(this), spender) != 0) token.safeApprove(spender, 0);
+    }
+
+    /// @dev Pays the PoolManager that calls. What it counts is the rise of its balance since `sync`; of ether, the value,
+    ///      but only if nobody has synced another currency before.
+    function _settle(address currency, uint256 amount) internal {
+        IPoolManager(msg.sender).sync(currency);
+        if (currency == address(0)) {
+            _weth.withdraw(amount);
+            IPoolManager(msg.sender).settle{value: amount}();
+        } else {
+            currency.safeTransfer(msg.sender, amount);
+            IPoolManager(msg.sender).settle();
+        }
+    }
+
+    /// @dev Collects from the PoolManager that calls. Ether is wrapped: all there is, whatever the manager says it was.
+    function _take(address currency, uint256 amount, address to) internal returns (uint256) {
+        if (currency != address(0)) {
+            IPoolManager(msg.sender).take(currency, to, amount);
+            return amount;
+        }
+        _payer = msg.sender;
+        IPoolManager(msg.sender).take(currency, address(this), amount);
+        _payer = address(0);
+        amount = address(this).balance;
+        _weth.deposit{value: amount}();
+        if (to != address(this)) address(_weth).safeTransfer(to, amount);
+        return amount;
+    }
+
+    /// @dev The key of a V4 pool without hooks, from the fee and tick spacing of the step.
+    function _key(bool sellsToken0, address token, address bought, uint256 detail)
+        internal
+        view
+        returns (PoolKey memory key)
+    {
+        (key.currency0, key.currency1) = sellsToken0 ? (token, bought) : (bought, token);
+        key.fee = uint24(detail >> 232);
+        uint256 spacing = uint16(detail >> 216);
+        key.tickSpacing = int24(uint24(spacing & ~NATIVE));
+        // Ether sorts before every token.
+        if (spacing & NATIVE != 0 && key.currency0 == address(_weth)) key.currency0 = address(0);
+    }
+
+    /// @dev What the callback of an unlocked PoolManager is known by: who calls, and with what.
+    function _unlocking(address manager, bytes32 dataHash) internal pure returns (bytes32) {
+        return keccak256(abi.encode(manager, dataHash));
+    }
+
     /// @dev What a callback is known by: who calls, what it is paid with, and at most how much of it.
     function _callback(address pool, address token, uint256 most) internal pure returns (bytes32 hash) {
         assembly ("memory-safe") {
@@ -168,10 +328,14 @@ contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
         unchecked {
             next = at + 24;
             if (head & KIND != KIND_UNISWAP_V2) {
-                if (head & KIND != KIND_UNISWAP_V3 || mode == AMOUNT_PREFUNDED) revert UnknownOp(at, head >> 248);
+                if (head & KIND > KIND_CURVE || mode == AMOUNT_PREFUNDED) revert UnknownOp(at, head >> 248);
                 next = at + 21;
+                // The bought token, and what tells the pool.
+                if (head & KIND > KIND_UNISWAP_V3) {
+                    next += head & KIND == KIND_UNISWAP_V4 ? 25 : head & KIND == KIND_BALANCER_V2 ? 52 : 21;
+                }
             }
-            if (mode < AMOUNT_PREFUNDED || head & KIND == KIND_UNISWAP_V3) {
+            if (mode < AMOUNT_PREFUNDED || head & KIND != KIND_UNISWAP_V2) {
                 uint256 index = _word(program, next++) >> 248;
                 if (index >= count) revert TokenOutOfRange(at, index, count);
                 token = _token(program, index);
@@ -197,9 +361,9 @@ contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
         }
     }
 
-    function _token(bytes calldata program, uint256 index) internal pure returns (address) {
-        unchecked {
-            return address(uint160(_word(program, 1 + 20 * index) >> 96));
+    function _token(bytes calldata program, uint256 index) internal pure returns (address token) {
+        assembly ("memory-safe") {
+            token := shr(96, calldataload(add(program.offset, add(1, mul(20, index)))))
         }
     }
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from keeper.chain.fields import Address, Strict
+
+BALANCER_VAULT: Final = "0xBA12222222228d8Ba445958a75a0704d566BF2C8"
+"""The same on every chain."""
 
 
 class UniswapV2Venue(Strict):

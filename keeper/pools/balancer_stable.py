@@ -57,3 +57,11 @@ class BalancerStablePool(StableSwapPool):
             if abs(balance - before) <= 1:
                 return balance
         raise SwapError(f"pool {self.name}: its balance after the swap does not converge")
+
+    @property
+    def _kept_of_input(self) -> float:
+        return 1 - self.fee_fraction
+
+    @property
+    def _paid_of_output(self) -> float:
+        return 1.0

@@ -263,7 +263,7 @@ def deploy(endpoint: Endpoint, config: DeployConfig, deployer: str, send: Send, 
     progress("deploying the price oracle")
     oracle = _created(send(None, constructor_call("PriceOracle", *config.oracle)))
     progress("deploying the swap executor")
-    executor = _created(send(None, constructor_call("SwapExecutor")))
+    executor = _created(send(None, constructor_call("SwapExecutor", config.native_token)))
     progress("deploying the code that changes settings")
     admin = _created(send(None, constructor_call("VaultAdmin")))
 

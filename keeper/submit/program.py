@@ -9,15 +9,41 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
+from eth_abi.abi import encode as abi_encode
+from eth_utils.crypto import keccak
+
+from keeper.chain.venues import BALANCER_VAULT
 from keeper.domain.decision import Decision, Swap
 from keeper.domain.snapshot import Snapshot
-from keeper.pools import Pool
+from keeper.pools import (
+    BalancerStablePool,
+    BalancerWeightedPool,
+    CurveStableSwapPool,
+    Pool,
+    UniswapV2Pool,
+    UniswapV4Pool,
+)
+from keeper.pools.base import PIPS
 from keeper.submit.order import ZERO_ADDRESS, Order, OrderBuy, OrderSell, address_bytes, pack
 
-_KINDS: Final = {"uniswap_v2": 0, "uniswap_v3": 1}
-_V2: Final = "uniswap_v2"
+_KINDS: Final = {
+    "uniswap_v2": 0,
+    "uniswap_v3": 1,
+    "uniswap_v4": 2,
+    "balancer_weighted": 3,
+    "balancer_stable": 3,
+    "curve_stableswap": 4,
+}
+_NATIVE: Final = 0x8000
+"""Of the tick spacing of a V4 step: WETH stands for ether in the pool's key."""
+
+_POOL_KEY: Final = ("address", "address", "uint24", "int24", "address")
+
+_MAX_PROTOCOL_FEE: Final = 1000
+"""Millionths; `ProtocolFeeLibrary` takes no more."""
 
 
 class Amount(IntEnum):
@@ -60,13 +86,12 @@ class Step:
 
     def encode(self, tokens: Sequence[str]) -> bytes:
         """The step's bytes; `tokens` is the program's token table."""
-        sells_token0 = int(self.token_in, 16) < int(self.token_out, 16)
-        op = _KINDS[self.pool.kind] | sells_token0 << 3 | self.mode << 4 | self.recipient << 6
+        op = _KINDS[self.pool.kind] | self._sells_token0 << 3 | self.mode << 4 | self.recipient << 6
         return b"".join(
             (
                 pack(op, 1),
-                address_bytes(self.pool.address),
-                pack(self.pool.fee_pips, 3) if self._is_pair else b"",
+                address_bytes(self._target),
+                self._detail,
                 pack(tokens.index(self.token_in), 1) if self.spends_here else b"",
                 pack(self.amount, 16) if self.mode in (Amount.EXACT, Amount.PREFUNDED) else b"",
             )
@@ -74,7 +99,38 @@ class Step:
 
     @property
     def _is_pair(self) -> bool:
-        return self.pool.kind == _V2
+        return isinstance(self.pool, UniswapV2Pool)
+
+    @property
+    def _sells_token0(self) -> bool:
+        # In a V4 pool of ether WETH comes first, whatever its address.
+        if isinstance(self.pool, UniswapV4Pool):
+            return self.token_in == self.pool.token0
+        return int(self.token_in, 16) < int(self.token_out, 16)
+
+    @property
+    def _target(self) -> str:
+        """The contract that the executor calls."""
+        if isinstance(self.pool, BalancerWeightedPool | BalancerStablePool):
+            return BALANCER_VAULT
+        return self.pool.address
+
+    @property
+    def _detail(self) -> bytes:
+        """What only this kind of pool is told."""
+        bought = address_bytes(self.token_out)
+        match self.pool:
+            case UniswapV2Pool() as pool:
+                return pack(pool.fee_pips, 3)
+            case UniswapV4Pool() as pool:
+                native, fee = v4_key(pool.id, pool.token0, pool.token1, pool.fee_pips, pool.tick_spacing)
+                return bought + pack(fee, 3) + pack(pool.tick_spacing | _NATIVE * native, 2)
+            case BalancerWeightedPool() | BalancerStablePool() as pool:
+                return bought + bytes.fromhex(pool.id.removeprefix("0x"))
+            case CurveStableSwapPool() as pool:
+                return bought + pack(pool.tokens.index(self.token_in) << 4 | pool.tokens.index(self.token_out), 1)
+            case _:
+                return b""
 
 
 def build_order(snapshot: Snapshot, decision: Decision, *, basket: Sequence[str], epoch: int, deadline: int) -> Order:
@@ -122,8 +178,6 @@ def plan_steps(
 
     `sells` maps a token to the raw units that the vault sends out before the first step.
     """
-    for token in sells.keys() - {swap.token_in for swap in swaps}:
-        raise ValueError(f"{token} is sold, but no swap spends it")
     chained = {k for k in range(1, len(swaps)) if _can_chain(swaps[k - 1], swaps[k])}
     pushed = {k for k in range(len(swaps)) if _can_push(swaps, pools, sells, k)}
     recipients = {swaps[k].token_in: pools[swaps[k].pool].address for k in pushed}
@@ -147,7 +201,9 @@ def plan_steps(
             held[swap.token_in] = here - swap.amount_in
 
         if k + 1 in chained:
-            recipient = Recipient.NEXT_POOL if pools[swaps[k + 1].pool].kind == _V2 else Recipient.EXECUTOR
+            recipient = (
+                Recipient.NEXT_POOL if isinstance(pools[swaps[k + 1].pool], UniswapV2Pool) else Recipient.EXECUTOR
+            )
         elif any(swaps[j].token_in == swap.token_out and j not in chained for j in range(k + 1, len(swaps))):
             recipient = Recipient.EXECUTOR
             held[swap.token_out] = held.get(swap.token_out, 0) + swap.amount_out
@@ -155,7 +211,33 @@ def plan_steps(
         else:
             recipient = Recipient.CALLER
         steps.append(Step(pools[swap.pool], swap.token_in, swap.token_out, mode, swap.amount_in, recipient))
+    # Nothing brings back what the executor was sent and its program does not name.
+    for token in sells.keys() - recipients.keys() - {token for step in steps for token in step.passing}:
+        raise ValueError(f"{token} is sold, but no swap spends it")
     return steps, recipients
+
+
+@lru_cache(maxsize=1024)
+def v4_key(pool_id: str, token0: str, token1: str, fee_pips: int, tick_spacing: int) -> tuple[bool, int]:
+    """Whether the key of a V4 pool without hooks has ether in the place of token0, and the key's fee in millionths.
+
+    A snapshot lists WETH for ether and the whole fee; what hashes to the pool's id is the liquidity providers' part.
+    Formula of the whole: `ProtocolFeeLibrary.calculateSwapFee`.
+
+    Raises ValueError if no such key has this id.
+    """
+    wanted = bytes.fromhex(pool_id.removeprefix("0x"))
+    for protocol_fee in range(min(fee_pips, _MAX_PROTOCOL_FEE) + 1):
+        # Rounding gives up to two fees of the liquidity providers the same whole; this is the greater.
+        nearest = (fee_pips - protocol_fee) * PIPS // (PIPS - protocol_fee)
+        for fee in (nearest, nearest - 1):
+            if protocol_fee + fee - protocol_fee * fee // PIPS != fee_pips:
+                continue
+            for native in (False, True):
+                key = (ZERO_ADDRESS if native else token0, token1, fee, tick_spacing, ZERO_ADDRESS)
+                if keccak(abi_encode(_POOL_KEY, key)) == wanted:
+                    return native, fee
+    raise ValueError(f"{pool_id} is no V4 pool of {token0} and {token1} without hooks at {fee_pips} millionths")
 
 
 def _can_chain(before: Swap, swap: Swap) -> bool:
@@ -171,7 +253,7 @@ def _can_push(swaps: Sequence[Swap], pools: Mapping[str, Pool], sells: Mapping[s
     """
     swap = swaps[k]
     return (
-        pools[swap.pool].kind == _V2
+        isinstance(pools[swap.pool], UniswapV2Pool)
         and sells.get(swap.token_in) == swap.amount_in
         and all(swap.token_in not in (other.token_in, other.token_out) for other in (*swaps[:k], *swaps[k + 1 :]))
     )

@@ -27,7 +27,7 @@ contract AuctionFillerTest is VaultTest {
 
     function setUp() public override {
         super.setUp();
-        executor = new SwapExecutor();
+        executor = new SwapExecutor(address(0));
         filler = new AuctionFiller(solver);
         _arrange();
     }

@@ -20,7 +20,7 @@ contract IndexVaultPoolsTest is VaultTest, UniswapTest {
     function setUp() public override {
         super.setUp();
         _deployUniswap();
-        executor = new SwapExecutor();
+        executor = new SwapExecutor(address(0));
         VaultConfig memory c = _offTarget(DAI, LINK);
         c.executor = address(executor);
         _deploy(c);

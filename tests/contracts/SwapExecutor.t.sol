@@ -14,7 +14,7 @@ import {IPoolLiquidity, UniswapTest} from "./utils/UniswapTest.sol";
 
 /// @notice Programs of swaps through real V2 pairs and V3 pools, and what pools, strangers and bad programs cannot do.
 contract SwapExecutorTest is UniswapTest {
-    SwapExecutor internal executor = new SwapExecutor();
+    SwapExecutor internal executor = new SwapExecutor(address(0));
     address[] internal tokens;
     // Pairs and pools of A-B and B-C, about one to one.
     address internal pairAB;
@@ -418,13 +418,17 @@ contract SwapExecutorTest is UniswapTest {
         for (uint256 op; op < 256; ++op) {
             uint256 kind = op & 7;
             uint256 mode = (op >> 4) & 3;
-            if (kind < 2 && !(kind == 1 && mode == 2) && op >> 6 < 3) continue;
+            if (kind <= Program.CURVE && !(kind != Program.V2 && mode == Program.PREFUNDED) && op >> 6 < 3) continue;
             // Something to swap in every mode, so that only the op is wrong.
             bytes memory chain = Program.step(tokens, _v2(pairAB, A, B));
-            bytes memory fee = kind == 0 ? abi.encodePacked(uint24(3000)) : bytes("");
-            bytes memory program =
-                abi.encodePacked(Program.head(tokens), chain, uint8(op), pairBC, fee, B, uint128(1e18), new bytes(60));
-            _refused(program, abi.encodeWithSelector(ISwapExecutor.UnknownOp.selector, 86, op));
+            bytes memory fee = kind == Program.V2 ? abi.encodePacked(uint24(3000)) : bytes("");
+            bytes memory detail = new bytes(kind == Program.V4 ? 25 : kind == Program.BALANCER ? 52 : 21);
+            if (kind < Program.V4) detail = "";
+            bytes memory step = abi.encodePacked(uint8(op), pairBC, fee, detail, B, uint128(1e18));
+            _refused(
+                abi.encodePacked(Program.head(tokens), chain, step, new bytes(60)),
+                abi.encodeWithSelector(ISwapExecutor.UnknownOp.selector, 86, op)
+            );
         }
     }
 

@@ -5,40 +5,84 @@ The reference is an interpreter of the executor's bytes, written from `contracts
 
 from collections import Counter
 
-from hypothesis import given
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from keeper.chain.venues import BALANCER_VAULT
 from keeper.domain import Swap
-from keeper.pools import UniswapV2Pool, UniswapV3Pool
+from keeper.pools import (
+    BalancerStablePool,
+    BalancerWeightedPool,
+    CurveStableSwapPool,
+    Pool,
+    RatedHolding,
+    UniswapV2Pool,
+    UniswapV3Pool,
+    UniswapV4Pool,
+    WeightedHolding,
+)
 from keeper.submit.order import Order, OrderBuy, OrderSell
-from keeper.submit.program import encode_program, plan_steps
+from keeper.submit.program import encode_program, plan_steps, v4_key
 
 TOKENS = [f"0x{n:040x}" for n in range(0xA1, 0xA6)]
-EXECUTOR, VAULT = "executor", "vault"
+WETH, ETHER = TOKENS[3], "0x" + "00" * 20
+EXECUTOR, VAULT, MANAGER = "executor", "vault", "0x" + "44" * 20
+WAD = 10**18
 
 
-def make_pools() -> dict[str, UniswapV2Pool | UniswapV3Pool]:
-    """A pair and a V3 pool for any two tokens."""
-    pools: dict[str, UniswapV2Pool | UniswapV3Pool] = {}
+def v4_id(currency0: str, currency1: str, fee: int, spacing: int) -> str:
+    """The id of a V4 pool without hooks."""
+    key = encode(["address", "address", "uint24", "int24", "address"], [currency0, currency1, fee, spacing, ETHER])
+    return "0x" + keccak(key).hex()
+
+
+def concentrated(token0: str, token1: str) -> dict[str, object]:
+    """The common fields of a V3 or V4 pool that has no liquidity."""
+    return {
+        "token0": token0,
+        "token1": token1,
+        "fee_pips": 500,
+        "tick_spacing": 10,
+        "sqrt_price_x96": 2**96,
+        "liquidity": 0,
+        "tick": 0,
+        "ticks": (),
+    }
+
+
+def make_pools() -> dict[str, Pool]:
+    """A pair, a V3 and a V4 pool for any two tokens, V4 pools of ether, and three pools of several tokens."""
+    pools: list[Pool] = []
     for i, token0 in enumerate(TOKENS):
         for j in range(i + 1, len(TOKENS)):
-            common = {"token0": token0, "token1": TOKENS[j]}
+            token1 = TOKENS[j]
             two, three = f"0x{0x2000 + 16 * i + j:040x}", f"0x{0x3000 + 16 * i + j:040x}"
-            pools[two] = UniswapV2Pool(
-                kind="uniswap_v2", address=two, fee_pips=3000, reserve0=10**18, reserve1=10**18, **common
+            pools.append(
+                UniswapV2Pool(address=two, fee_pips=3000, reserve0=WAD, reserve1=WAD, token0=token0, token1=token1)
             )
-            pools[three] = UniswapV3Pool(
-                kind="uniswap_v3",
-                address=three,
-                fee_pips=500,
-                tick_spacing=10,
-                sqrt_price_x96=2**96,
-                liquidity=0,
-                tick=0,
-                ticks=(),
-                **common,
-            )
-    return pools
+            pools.append(UniswapV3Pool.model_validate({"address": three, **concentrated(token0, token1)}))
+            pools.append(v4_pool(v4_id(token0, token1, 500, 10), token0, token1))
+    # One in which WETH would come second by its address, and one in which it would not.
+    pools += [v4_pool(v4_id(ETHER, other, 500, 10), WETH, other) for other in (TOKENS[0], TOKENS[4])]
+    rated = tuple(RatedHolding(token=token, balance=WAD, rate=WAD) for token in (TOKENS[2], TOKENS[0], TOKENS[4]))
+    stable = {"amplification": 2000, "a_precision": 100, "fee": 10**14, "tokens": rated}
+    weights = zip(TOKENS[:3], (WAD // 2, WAD // 4, WAD // 4), strict=True)
+    weighted = tuple(WeightedHolding(token=token, balance=WAD, weight=weight) for token, weight in weights)
+    pools += [
+        BalancerWeightedPool.model_validate(
+            {"address": "0x" + "51" * 20, "id": "0x" + "51" * 32, "swap_fee": 10**15, "tokens": weighted}
+        ),
+        BalancerStablePool.model_validate({"address": "0x" + "52" * 20, "id": "0x" + "52" * 32, **stable}),
+        CurveStableSwapPool.model_validate({"address": "0x" + "53" * 20, **stable}),
+    ]
+    return {pool.name: pool for pool in pools}
+
+
+def v4_pool(identifier: str, token0: str, token1: str, fee_pips: int = 500) -> UniswapV4Pool:
+    fields = {**concentrated(token0, token1), "fee_pips": fee_pips}
+    return UniswapV4Pool.model_validate({"address": MANAGER, "id": identifier, **fields})
 
 
 POOLS = make_pools()
@@ -47,19 +91,25 @@ BY_TOKEN = {token: [pool for pool in POOLS.values() if token in pool.tokens] for
 
 @st.composite
 def batches(draw: st.DrawFn) -> tuple[list[Swap], dict[str, int]]:
-    """Swaps that spend only what is sold or came out of earlier swaps, and the sold amounts."""
+    """Swaps that spend only what is sold or came out of earlier swaps, and the sold amounts.
+
+    Tokens are sold and bought in the same batch, and few pools make for many swaps in the same one.
+    """
     amounts = st.integers(1, 10**24)
     sells = draw(st.dictionaries(st.sampled_from(TOKENS), amounts, min_size=1, max_size=3))
+    few = draw(st.sets(st.sampled_from(sorted(POOLS)), max_size=3))
     held = Counter(sells)
-    swaps = []
-    for _ in range(draw(st.integers(1, 7))):
+    swaps: list[Swap] = []
+    for _ in range(draw(st.integers(1, 9))):
         token = draw(st.sampled_from(sorted(token for token, amount in held.items() if amount)))
-        pool = draw(st.sampled_from(BY_TOKEN[token]))
+        pool = draw(st.sampled_from([pool for pool in BY_TOKEN[token] if pool.name in few] or BY_TOKEN[token]))
         amount_in = draw(st.just(held[token]) | st.integers(1, held[token]))
+        if swaps and swaps[-1].token_out == token and swaps[-1].amount_out <= held[token]:
+            amount_in = draw(st.just(swaps[-1].amount_out) | st.just(amount_in))
         swap = Swap(
             pool=pool.name,
             token_in=token,
-            token_out=pool.other(token),
+            token_out=draw(st.sampled_from([other for other in pool.tokens if other != token])),
             amount_in=amount_in,
             amount_out=draw(amounts),
         )
@@ -79,28 +129,49 @@ def interpret(program: bytes, swaps: list[Swap], ledger: Counter[tuple[str, str]
     at = 1 + 20 * count
     spent: list[int] = []
     paid = 0
+
+    def read(size: int) -> int:
+        nonlocal at
+        at += size
+        return int.from_bytes(program[at - size : at])
+
     for swap in swaps:
-        start, op = at, program[at]
+        start, pool = at, POOLS[swap.pool]
+        op, target = read(1), f"0x{read(20):040x}"
         kind, sells_token0, mode, recipient = op & 7, bool(op & 8), (op >> 4) & 3, op >> 6
-        pool = "0x" + program[at + 1 : at + 21].hex()
-        assert pool == swap.pool
-        assert sells_token0 == (swap.token_in == POOLS[pool].token0)
-        at += 21
-        if kind == 0:
-            assert int.from_bytes(program[at : at + 3]) == POOLS[pool].fee_pips
-            at += 3
-        payer = EXECUTOR if mode in (0, 1) or kind == 1 else pool
-        if payer == EXECUTOR:
-            assert tokens[program[at]] == swap.token_in
-            at += 1
-        if mode in (0, 2):
-            amount = int.from_bytes(program[at : at + 16])
-            at += 16
+        if kind in (0, 1):
+            assert target == pool.name
+            assert sells_token0 == (swap.token_in < swap.token_out)
+            if kind == 0:
+                fee = read(3)
+                assert fee == pool.fee_pips
         else:
-            amount = paid if mode == 3 else ledger[EXECUTOR, swap.token_in]
-        assert at - start <= 60
+            bought = f"0x{read(20):040x}"
+            assert bought == swap.token_out
+        if kind == 2:
+            assert target == MANAGER
+            fee, spacing = read(3), read(2)
+            pair = [ETHER if spacing & 0x8000 and token == WETH else token for token in pool.tokens]
+            assert v4_id(*sorted(pair), fee, spacing & 0x7FFF) == pool.name
+            assert sells_token0 == (pair.index(min(pair)) == pool.tokens.index(swap.token_in))
+        elif kind == 3:
+            assert target == BALANCER_VAULT.lower()
+            identifier = f"0x{read(32):064x}"
+            assert identifier == pool.name
+        elif kind == 4:
+            assert target == pool.name
+            coins = read(1)
+            assert (pool.tokens[coins >> 4], pool.tokens[coins & 15]) == (swap.token_in, swap.token_out)
+        payer = target if kind == 0 and mode in (2, 3) else EXECUTOR
+        if payer == EXECUTOR:
+            token = tokens[read(1)]
+            assert token == swap.token_in
+        named = read(16) if mode in (0, 2) else 0
+        amount = [named, ledger[EXECUTOR, swap.token_in], named, paid][mode]
+        assert kind > 1 or at - start <= 60
         ledger[payer, swap.token_in] -= amount
-        assert not any(ledger[pool, token] for token in POOLS[pool].tokens), "the pair books a stray payment as its own"
+        assert ledger[payer, swap.token_in] >= 0
+        assert not any(ledger[target, token] for token in TOKENS), "the pair books a stray payment as its own"
         to = [EXECUTOR, VAULT, "0x" + program[at + 1 : at + 21].hex()][recipient]
         ledger[to, swap.token_out] += swap.amount_out
         spent.append(amount)
@@ -127,6 +198,21 @@ def test_every_step_swaps_what_the_decision_says_and_the_vault_gets_the_rest(bat
         left[swap.token_out] += swap.amount_out
     assert {token: ledger[VAULT, token] for token in left} == left
     assert all(amount == 0 for (holder, _), amount in ledger.items() if holder != VAULT)
+
+
+@given(
+    fee=st.integers(0, 998_000),
+    protocol_fee=st.integers(0, 1000),
+    spacing=st.integers(1, 32767),
+    native=st.booleans(),
+)
+@example(fee=999, protocol_fee=1000, spacing=1, native=True)  # a fee of 1000 has the same whole
+@example(fee=1000, protocol_fee=1000, spacing=1, native=False)
+def test_the_key_of_a_v4_pool_is_found_from_the_whole_fee(fee, protocol_fee, spacing, native):
+    whole = protocol_fee + fee - protocol_fee * fee // 10**6
+    token0, token1 = TOKENS[:2]
+    identifier = v4_id(ETHER if native else token0, token1, fee, spacing)
+    assert v4_key(identifier, token0, token1, whole, spacing) == (native, fee)
 
 
 indexes = st.lists(st.integers(0, 255), unique=True, max_size=32).map(sorted)

@@ -1,7 +1,16 @@
 import pytest
+from eth_utils.crypto import keccak
 
+from keeper.chain.venues import BALANCER_VAULT
 from keeper.domain import Swap
-from keeper.pools import UniswapV2Pool, UniswapV3Pool
+from keeper.pools import (
+    BalancerStablePool,
+    CurveStableSwapPool,
+    RatedHolding,
+    UniswapV2Pool,
+    UniswapV3Pool,
+    UniswapV4Pool,
+)
 from keeper.submit.program import Amount, Recipient, encode_program, plan_steps
 
 A, B, C = ("0x" + digit * 40 for digit in "abc")
@@ -123,6 +132,44 @@ def test_a_pair_does_not_pay_itself():
     assert modes[0][1] is Recipient.EXECUTOR
 
 
+def test_two_swaps_through_one_pair_at_different_places_are_both_paid_by_the_executor():
+    modes, recipients = plan([swap(AB2, A, 60, 50), swap(AB3, B, 50, 61), swap(AB2, A, 41, 30)], {A: 100})
+    assert recipients == {}
+    assert modes == [
+        (Amount.EXACT, Recipient.EXECUTOR),
+        (Amount.CHAINED, Recipient.EXECUTOR),
+        (Amount.EXACT, Recipient.CALLER),
+    ]
+
+
+def test_all_that_is_here_is_asked_for_only_when_nothing_of_it_is_to_be_kept():
+    # 10 of the 100 that the vault sent stay after the first swap: what the second yields comes on top of them.
+    there_and_back = [swap(AB2, A, 90, 80), swap(AB3, B, 40, 45), swap(AB3, B, 40, 44)]
+    modes, _ = plan([*there_and_back, swap(AB2, A, 98, 80)], {A: 100})
+    assert modes[-1][0] is Amount.EXACT
+    modes, _ = plan([*there_and_back, swap(AB2, A, 99, 80)], {A: 100})
+    assert modes[-1][0] is Amount.ALL_HERE
+
+
+def test_a_pair_that_is_swapped_with_twice_is_not_paid_beforehand():
+    modes, recipients = plan([swap(AB2, A, 60, 50), swap(AB2, A, 40, 30)], {A: 100})
+    assert recipients == {}
+    assert [mode for mode, _ in modes] == [Amount.EXACT, Amount.EXACT]
+
+
+def test_a_pair_that_yields_the_token_later_is_not_paid_beforehand():
+    # Working capital: 100 of A go out, 95 come back through the same pair.
+    modes, recipients = plan([swap(AB2, A, 100, 90), swap(BC3, B, 90, 80), swap(AB2, B, 5, 95)], {A: 100, B: 5})
+    assert recipients == {}
+    assert modes[0][0] is Amount.EXACT
+
+
+def test_what_is_sold_and_only_passes_from_pool_to_pool_is_refused():
+    # 5 of B would lie in the executor, whose program has no place for B.
+    with pytest.raises(ValueError, match="no swap spends it"):
+        plan([swap(AB2, A, 100, 90), swap(BC2, B, 90, 80)], {A: 100, B: 5})
+
+
 def test_a_swap_that_spends_what_is_not_there_is_refused():
     with pytest.raises(ValueError, match="only 90 is there"):
         plan([swap(AB3, A, 100, 90), swap(BC3, B, 91, 80)], {A: 100})
@@ -140,6 +187,40 @@ def test_a_program_is_packed_field_by_field():
         "01" + "a" * 40  # the one token that passes through
         + "49" + "13" * 20 + "00" + f"{60:032x}"  # V3, token0 is sold, exact, to the caller
         + "48" + "12" * 20 + "000bb8" + "00" + f"{41:032x}"  # V2 with its fee, likewise
+    )  # fmt: skip
+
+
+def test_a_step_of_each_new_kind_says_what_its_pool_must_be_told():
+    manager, key = "0x" + "44" * 20, b"".join(int(word, 16).to_bytes(32) for word in (A, B, "1f4", "a", "0"))
+    four = UniswapV4Pool(
+        address=manager,
+        id="0x" + keccak(key).hex(),
+        token0=A,
+        token1=B,
+        fee_pips=500,
+        tick_spacing=10,
+        sqrt_price_x96=2**96,
+        liquidity=0,
+        tick=0,
+        ticks=(),
+    )
+    holdings = tuple(RatedHolding(token=token, balance=10**18, rate=10**18) for token in (C, A, B))
+    stable = {"amplification": 2000, "a_precision": 100, "fee": 10**14, "tokens": holdings}
+    balancer = BalancerStablePool.model_validate({"address": "0x" + "55" * 20, "id": "0x" + "56" * 32, **stable})
+    curve = CurveStableSwapPool.model_validate({"address": "0x" + "66" * 20, **stable})
+    pools = {pool.name: pool for pool in (four, balancer, curve)}
+    swaps = [
+        Swap(pool=four.name, token_in=A, token_out=B, amount_in=60, amount_out=50),
+        Swap(pool=balancer.name, token_in=B, token_out=C, amount_in=50, amount_out=40),
+        Swap(pool=curve.name, token_in=C, token_out=A, amount_in=40, amount_out=30),
+    ]
+    steps, _ = plan_steps(swaps, pools, {A: 60})
+    a, b, c = (token[2:] for token in (A, B, C))
+    assert encode_program(steps).hex() == (
+        "03" + a + b + c
+        + "0a" + "44" * 20 + b + "0001f4" + "000a" + "00" + f"{60:032x}"  # V4, token0 is sold, exact
+        + "3b" + BALANCER_VAULT[2:].lower() + c + "56" * 32 + "01"  # Balancer, chained
+        + "74" + "66" * 20 + a + "01" + "02"  # Curve from coin 0 to coin 1, chained, to the caller
     )  # fmt: skip
 
 

@@ -75,7 +75,7 @@ contract PoolsHandler is Campaign, UniswapTest {
     function setUp() public override {
         super.setUp();
         _deployUniswap();
-        _executor = new SwapExecutor();
+        _executor = new SwapExecutor(address(0));
         keeper = address(_keeper);
         VaultConfig memory c = _offTarget(DAI, LINK);
         c.executor = address(_executor);

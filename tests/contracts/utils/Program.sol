@@ -17,6 +17,9 @@ struct Step {
 library Program {
     uint8 internal constant V2 = 0;
     uint8 internal constant V3 = 1;
+    uint8 internal constant V4 = 2;
+    uint8 internal constant BALANCER = 3;
+    uint8 internal constant CURVE = 4;
 
     uint8 internal constant EXACT = 0;
     uint8 internal constant ALL_HERE = 1;
@@ -58,5 +61,16 @@ library Program {
         if (s.kind == V2) data = abi.encodePacked(data, s.fee);
         if (s.mode == EXACT || s.mode == ALL_HERE || s.kind == V3) data = abi.encodePacked(data, s.tokenIn);
         if (s.mode == EXACT || s.mode == PREFUNDED) data = abi.encodePacked(data, s.amount);
+    }
+
+    /// @notice A step of V4, Balancer or Curve; `detail` without the bought token.
+    function step(address[] memory tokens, Step memory s, bool sellsToken0, bytes memory detail)
+        internal
+        pure
+        returns (bytes memory)
+    {
+        uint8 op = s.kind | (sellsToken0 ? 8 : 0) | (s.mode << 4) | (s.to << 6);
+        bytes memory amount = s.mode == EXACT ? abi.encodePacked(s.amount) : bytes("");
+        return abi.encodePacked(op, s.pool, tokens[s.tokenOut], detail, s.tokenIn, amount);
     }
 }

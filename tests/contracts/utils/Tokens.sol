@@ -90,7 +90,7 @@ contract CallbackToken is TestToken {
     }
 }
 
-/// @notice Returns nothing from transfer, transferFrom and approve, as USDT does.
+/// @notice Returns nothing from transfer, transferFrom and approve, and replaces no allowance by another, as USDT does.
 contract NoReturnToken {
     string public constant symbol = "NRT";
     uint8 public immutable decimals;
@@ -107,6 +107,7 @@ contract NoReturnToken {
     }
 
     function approve(address spender, uint256 amount) external {
+        require(amount == 0 || allowance[msg.sender][spender] == 0);
         allowance[msg.sender][spender] = amount;
     }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {Test} from "forge-std/Test.sol";
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 
 import {IUniswapV2Pair, IUniswapV3Pool} from "../../../contracts/interfaces/IUniswap.sol";
+import {Published} from "./Published.sol";
 import {TestToken} from "./Tokens.sol";
 
 interface IPairMaker {
@@ -27,7 +27,7 @@ interface IPoolLiquidity {
 }
 
 /// @notice The published bytecode of Uniswap V2 and V3, with liquidity, and direct swaps to compare with.
-abstract contract UniswapTest is Test {
+abstract contract UniswapTest is Published {
     string internal constant V2_FACTORY = "node_modules/@uniswap/v2-core/build/UniswapV2Factory.json";
     string internal constant V3_FACTORY =
         "node_modules/@uniswap/v3-core/artifacts/contracts/UniswapV3Factory.sol/UniswapV3Factory.json";
@@ -41,17 +41,6 @@ abstract contract UniswapTest is Test {
     function _deployUniswap() internal {
         v2Factory = _create(abi.encodePacked(_bytecode(V2_FACTORY), abi.encode(address(this))));
         v3Factory = _create(_bytecode(V3_FACTORY));
-    }
-
-    function _bytecode(string memory path) internal view returns (bytes memory) {
-        return vm.parseJsonBytes(vm.readFile(path), ".bytecode");
-    }
-
-    function _create(bytes memory code) internal returns (address made) {
-        assembly ("memory-safe") {
-            made := create(0, add(code, 0x20), mload(code))
-        }
-        require(made != address(0), "not created");
     }
 
     /// @notice A V2 pair that holds these reserves.
