@@ -181,7 +181,7 @@ class _Run:
         return steps
 
 
-def _most(pool: BasePool, trade: Trade, amount_in: int) -> tuple[int, Swapped] | None:
+def _most(pool: BasePool, trade: Trade, amount_in: int) -> tuple[int, Swapped[BasePool]] | None:
     """The swap of all of ``amount_in``, or of a hair less where that is just beyond what the pool takes."""
     for parts in _SHY:
         amount = amount_in - (amount_in // parts + 1 if parts else 0)

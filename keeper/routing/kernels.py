@@ -417,6 +417,11 @@ def minimise(
                 count += 1
         if count == 0:
             return value, steps, 0.0
+        imbalance = 0.0
+        for i in range(count):
+            imbalance = max(imbalance, abs(gradient[free[i]]))
+        if imbalance <= tolerance:
+            return value, steps, imbalance
         # In logarithms of the prices, where a token that trades at a tenth or at ten times is scaled like any other.
         block = np.empty((count, count))
         right = np.empty(count)
@@ -431,13 +436,9 @@ def minimise(
                 block[i, j] = hessian[fi, fj] * scale_i * scale_j
             largest = max(largest, block[i, i])
         for i in range(count):
-            block[i, i] += _RIDGE * (block[i, i] + 1e-4 * largest) + 1e-300
+            # The last term is for where everything is flat: it keeps the step finite.
+            block[i, i] += _RIDGE * (block[i, i] + 1e-4 * largest) + 1e-9 * _RIDGE * imbalance
         step = np.linalg.solve(block, right)
-        imbalance = 0.0
-        for i in range(count):
-            imbalance = max(imbalance, abs(gradient[free[i]]))
-        if imbalance <= tolerance:
-            return value, steps, imbalance
         downhill = 0.0
         longest = 0.0
         for i in range(count):
