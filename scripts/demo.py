@@ -51,9 +51,7 @@ def cli() -> None:
     """Rebalances a real basket through real DEX bytecode, on a chain that starts here."""
     started = time.monotonic()
     with Devnet.start(progress=_say) as devnet:
-        _say(
-            f"the offline mainnet runs at {devnet.url}: chain 1, {len(devnet.pools())} Uniswap pools at their addresses"
-        )
+        _say(f"the offline mainnet runs at {devnet.url}: chain 1, {len(devnet.pools())} pools of Uniswap and Balancer")
         keeper = _deploy(devnet)
         run = _simulate(devnet, keeper)
     if not run.batches:

@@ -5,6 +5,7 @@ import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
 import {IUniswapV2Pair, IUniswapV3Pool} from "../interfaces/IUniswap.sol";
 import {DevFeed} from "./DevFeed.sol";
+import {DevVenues} from "./DevVenues.sol";
 
 interface IMintable {
     function mint(address to, uint256 amount) external;
@@ -37,15 +38,8 @@ interface IPoolLiquidity {
 /// @notice The market of the offline mainnet: it opens pools, owns every position, and trades pools to new prices.
 /// @dev    For development chains only. It mints whatever it pays with, and pays whoever calls back. Ether is wrapped
 ///         for real: the node's operator gives this contract the balance.
-contract DevLiquidity {
+contract DevLiquidity is DevVenues {
     using SafeTransferLib for address;
-
-    /// @notice A price range of a V3 pool and the liquidity in it.
-    struct Position {
-        int24 lower;
-        int24 upper;
-        uint128 liquidity;
-    }
 
     /// @notice A new answer for a feed.
     struct Answer {
@@ -74,7 +68,7 @@ contract DevLiquidity {
     receive() external payable {}
 
     /// @notice Gives `to` an `amount` of `token` out of nothing.
-    function give(address token, address to, uint256 amount) public {
+    function give(address token, address to, uint256 amount) public override {
         if (token == WETH) {
             IWrapped(WETH).deposit{value: amount}();
             WETH.safeTransfer(to, amount);
@@ -113,7 +107,13 @@ contract DevLiquidity {
     }
 
     /// @notice Moves the market: feeds first, then pools, all in one transaction, so that nobody sees half a move.
-    function move(Answer[] calldata answers, PairTrade[] calldata pairs, PoolTrade[] calldata pools) external {
+    function move(
+        Answer[] calldata answers,
+        PairTrade[] calldata pairs,
+        PoolTrade[] calldata pools,
+        ManagedTrade[] calldata managed,
+        VaultTrade[] calldata inVault
+    ) external {
         for (uint256 i; i < answers.length; ++i) {
             answers[i].feed.setAnswer(answers[i].answer);
         }
@@ -124,6 +124,12 @@ contract DevLiquidity {
             PoolTrade calldata trade = pools[i];
             trade.pool
                 .swap(address(this), trade.zeroForOne, type(int128).max, trade.sqrtPriceX96, abi.encode(trade.tokenIn));
+        }
+        for (uint256 i; i < managed.length; ++i) {
+            _trade(managed[i]);
+        }
+        for (uint256 i; i < inVault.length; ++i) {
+            _trade(inVault[i]);
         }
     }
 

@@ -1,5 +1,5 @@
-"""The offline mainnet: an anvil node with chain id 1 on which the published bytecode of Uniswap V2, V3 and WETH9 stands
-at its mainnet addresses, among tokens and Chainlink-compatible feeds at theirs.
+"""The offline mainnet: an anvil node with chain id 1 on which the published bytecode of Uniswap V2, V3 and V4, Balancer
+and WETH9 stands at its mainnet addresses, among tokens and Chainlink-compatible feeds at theirs.
 
     with Devnet.start() as devnet:
         devnet.deal("USDC", account, 1_000_000)

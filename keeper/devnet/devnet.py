@@ -126,11 +126,14 @@ class Devnet:
         """
         changed = {symbol: _answer(symbol, price) for symbol, price in prices.items()}
         answers = self._answers() | changed
-        pairs, pools = [], []
+        pairs, pools, managed, in_vault = [], [], [], []
         for pool in self._pools:
-            if changed.keys().isdisjoint((pool.symbol0, pool.symbol1)):
+            if changed.keys().isdisjoint(pool.symbols):
                 continue
-            side0, side1 = (Side(TOKENS[symbol].decimals, answers[symbol]) for symbol in (pool.symbol0, pool.symbol1))
+            if pool.kind.startswith("balancer"):
+                in_vault += world.vault_trades(self.endpoint, pool, answers)
+                continue
+            side0, side1 = (Side(TOKENS[symbol].decimals, answers[symbol]) for symbol in pool.symbols)
             if pool.kind == "uniswap_v2":
                 reserve0, reserve1, _ = view(
                     self.endpoint, "IUniswapV2Pair", pool.address, "getReserves", block="latest"
@@ -138,18 +141,24 @@ class Devnet:
                 zero_for_one, amount = market.pair_trade(reserve0, reserve1, side0, side1)
                 if amount:
                     pairs.append((pool.address, zero_for_one, amount))
+                continue
+            target = market.sqrt_price(side0, side1)
+            if pool.kind == "uniswap_v4":
+                price = world.manager_price(self.endpoint, pool)
+                if target != price:
+                    managed.append((pool.address, pool.key, target < price, target))
             else:
                 price = view(self.endpoint, "IUniswapV3Pool", pool.address, "slot0", block="latest")[0]
-                target = market.sqrt_price(side0, side1)
                 if target != price:
-                    token_in = pool.token0 if target < price else pool.token1
+                    token_in = pool.tokens[0 if target < price else 1]
                     pools.append((pool.address, token_in, target < price, target))
-        self._market("move", [(FEEDS[symbol].address, answer) for symbol, answer in changed.items()], pairs, pools)
+        feeds = [(FEEDS[symbol].address, answer) for symbol, answer in changed.items()]
+        self._market("move", feeds, pairs, pools, managed, in_vault)
 
     def refresh_feeds(self) -> None:
         """Lets every feed give its answer again, as of now, so that none is stale."""
         answers = [(FEEDS[symbol].address, answer) for symbol, answer in self._answers().items()]
-        self._market("move", answers, [], [])
+        self._market("move", answers, [], [], [], [])
 
     # Time and state
 
@@ -256,7 +265,8 @@ def _answer(symbol: str, price: str | int | Decimal) -> int:
 def _digest(seed: int) -> str:
     """Names a world by all that makes it: seed, this code, the project's contracts, the locked packages."""
     digest = hashlib.sha256(f"{seed}".encode())
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+    here = Path(__file__).parent
+    sources = sorted((*here.glob("*.py"), *(here.parent / "pools").glob("*.py")))
     for path in (*sources, artifacts.ROOT / "package-lock.json"):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     for contract in ("DevToken", "DevTokenNoReturn", "DevFeed", "DevLiquidity"):

@@ -1,4 +1,4 @@
-"""The arithmetic of the offline mainnet's market: prices to pool prices, money to liquidity. Pure and in integers.
+"""The arithmetic of the offline mainnet's market: prices to pool prices, money to liquidity. Pure.
 
 Prices are answers of USD feeds, all with the same number of decimals.
 """
@@ -6,9 +6,12 @@ Prices are answers of USD feeds, all with the same number of decimals.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from itertools import permutations
 from math import isqrt
 from typing import NamedTuple
 
+from keeper.pools import MultiTokenPool, SwapError
 from keeper.pools.tick_math import MAX_TICK, sqrt_price_at_tick, tick_at_sqrt_price
 
 Q96 = 2**96
@@ -68,6 +71,61 @@ def pair_trade(reserve0: int, reserve1: int, side0: Side, side1: Side) -> tuple[
         reserve, product = reserve1, reserve0 * reserve1 * numerator // denominator
     root = isqrt((1997 * reserve) ** 2 - 4 * 997 * 1000 * (reserve**2 - product))
     return zero_for_one, max(0, (root - 1997 * reserve) // (2 * 997))
+
+
+class Trade(NamedTuple):
+    """An exact input, raw units."""
+
+    token_in: str
+    token_out: str
+    amount_in: int
+
+
+_CLOSE = 1e-7
+"""A pool this near to the feeds, fee aside, is not traded."""
+_STEP = 4
+"""One trade puts in at most this part of what the pool holds; weighted pools refuse more than 30%."""
+
+
+def vault_trades(pool: MultiTokenPool, sides: Mapping[str, Side]) -> list[Trade]:
+    """The trades that bring a pool of several tokens to the feeds' ratios, the pair that is furthest off first."""
+    worth = {token: sides[token].price / 10 ** sides[token].decimals for token in pool.tokens}
+    trades: list[Trade] = []
+    while True:
+        gains = {pair: _gain(pool, pair, worth) for pair in permutations(pool.tokens, 2)}
+        pair = max(gains, key=lambda pair: gains[pair])
+        amount = _amount(pool, pair, worth) if gains[pair] >= 1 + _CLOSE else 0
+        if amount == 0:
+            return trades
+        trades.append(Trade(*pair, amount))
+        pool = pool.swap(*pair, amount).pool
+
+
+def _amount(pool: MultiTokenPool, pair: tuple[str, str], worth: Mapping[str, float]) -> int:
+    """The greatest input within one step that does not carry the pair past the feeds; 0 if none buys anything."""
+
+    def past(amount: int) -> bool:
+        try:
+            return _gain(pool.swap(*pair, amount).pool, pair, worth) < 1
+        except SwapError:
+            return False  # too small to change anything
+
+    enough, too_much = 0, pool.holdings[pool.tokens.index(pair[0])].balance // _STEP + 1
+    while too_much - enough > max(1, too_much >> 40):
+        middle = (enough + too_much) // 2
+        enough, too_much = (enough, middle) if past(middle) else (middle, too_much)
+    try:
+        pool.swap(*pair, enough)
+    except SwapError:
+        return 0
+    return enough
+
+
+def _gain(pool: MultiTokenPool, pair: tuple[str, str], worth: Mapping[str, float]) -> float:
+    """What the next unit put in brings, by the feeds and fee aside."""
+    token_in, token_out = pair
+    price = pool.marginal_price(token_in, token_out) / (1 - pool.fee_fraction)
+    return price * worth[token_out] / worth[token_in]
 
 
 def positions(side0: Side, side1: Side, spacing: int, usd: int, *, stable: bool, label: str) -> list[Position]:

@@ -127,23 +127,52 @@ DEPLOYMENTS: Final[dict[str, Deployment]] = {
     ),
 }
 
-FACTORIES: Final[dict[str, str]] = {kind: DEPLOYMENTS[kind].address for kind in ("uniswap_v2", "uniswap_v3")}
+POOL_MANAGER: Final = "0x000000000004444c5dc75cB358380D2e3dE08A90"
+"""Where all pools of Uniswap V4 live."""
+BALANCER_VAULT: Final = "0xBA12222222228d8Ba445958a75a0704d566BF2C8"
+"""Where all pools of Balancer V2 keep their tokens."""
+BALANCER_AUTHORIZER: Final = "0xA331D84eC860Bf466b4CdCcFb4aC09a1B43F3aE6"
+BALANCER_FEES: Final = "0x97207B095e4D5C9a6e4cfbfcd2C3358E03B90c4A"
+"""What tells Balancer's pools the protocol's part of their fees."""
+
+FACTORIES: Final[dict[str, str]] = {
+    **{kind: DEPLOYMENTS[kind].address for kind in ("uniswap_v2", "uniswap_v3")},
+    "balancer_weighted": "0x5Dd94Da3644DDD055fcf6B3E1aa310Bb7801EB8b",
+    "balancer_stable": "0xdba127fBc23fb20F5929C546af220A991b5C6e01",
+}
 """By pool kind."""
 
 
 STABLE: Final = frozenset({"USDC", "USDT", "DAI"})
 TICK_SPACINGS: Final = {100: 1, 500: 10, 3000: 60, 10000: 200}
-"""By V3 fee tier."""
+"""By fee tier of V3; V4 pools here use the same."""
 
 
 class Market(NamedTuple):
-    """A pool to be opened: two token symbols, the fee in millionths, and about how much it holds in USD."""
+    """A pool to be opened: two token symbols, the fee in millionths, and about how much it holds in USD.
 
-    kind: Literal["uniswap_v2", "uniswap_v3"]
+    `native` pools trade ether where the symbol says WETH; only V4 has them.
+    """
+
+    kind: Literal["uniswap_v2", "uniswap_v3", "uniswap_v4"]
     base: str
     quote: str
     fee: int
     usd: int
+    native: bool = False
+
+
+class VaultMarket(NamedTuple):
+    """A pool of Balancer's Vault to be opened: weights in percent, or the amplification of a stable pool.
+
+    `fee` in millionths; `usd` is about how much the pool holds.
+    """
+
+    kind: Literal["balancer_weighted", "balancer_stable"]
+    weights: dict[str, int]
+    fee: int
+    usd: int
+    amplification: int = 0
 
 
 MARKETS: Final = (
@@ -178,6 +207,17 @@ MARKETS: Final = (
     Market("uniswap_v3", "DAI", "USDC", 500, 2_000_000),
     Market("uniswap_v3", "USDC", "USDT", 100, 30_000_000),
     Market("uniswap_v3", "USDC", "USDT", 500, 3_000_000),
+    Market("uniswap_v4", "WETH", "USDC", 500, 25_000_000, native=True),
+    Market("uniswap_v4", "WETH", "USDT", 3000, 8_000_000, native=True),
+    Market("uniswap_v4", "WBTC", "WETH", 3000, 6_000_000),
+    Market("uniswap_v4", "LINK", "USDC", 3000, 1_200_000),
+    Market("uniswap_v4", "USDC", "USDT", 100, 16_000_000),
+)
+
+VAULT_MARKETS: Final = (
+    VaultMarket("balancer_weighted", {"AAVE": 80, "WETH": 20}, 3000, 5_000_000),
+    VaultMarket("balancer_weighted", {"WBTC": 40, "WETH": 40, "USDC": 20}, 2500, 9_000_000),
+    VaultMarket("balancer_stable", {"USDC": 33, "USDT": 33, "DAI": 33}, 100, 18_000_000, amplification=500),
 )
 
 

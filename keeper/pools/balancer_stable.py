@@ -3,7 +3,7 @@
 Formula: ``StableMath._calcOutGivenIn`` with the fee taken from the input first.
 """
 
-from typing import Annotated, Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
@@ -17,14 +17,14 @@ class BalancerStablePool(StableSwapPool):
 
     kind: Literal["balancer_stable"] = "balancer_stable"
     id: PoolId
-    holdings: Annotated[tuple[RatedHolding, ...], Field(alias="tokens", min_length=2, max_length=5)]
+    holdings: tuple[RatedHolding, ...] = Field(alias="tokens", min_length=2, max_length=5)
 
     @property
     def name(self) -> str:
         """What a swap calls this pool: its id as the file spells it."""
         return self.id
 
-    def swap(self, token_in: str, token_out: str, amount_in: int) -> Swapped:
+    def swap(self, token_in: str, token_out: str, amount_in: int) -> Swapped[Self]:
         place_in, place_out = self._places(token_in, token_out, amount_in)
         balances = self._scaled()
         invariant = self._invariant(balances)

@@ -39,7 +39,7 @@ class BalancerWeightedPool(MultiTokenPool):
     id: PoolId
     swap_fee: FeeWad
     pow_version: Literal[1, 2] = Field(default=2, exclude_if=lambda version: version == 2)
-    holdings: Annotated[tuple[WeightedHolding, ...], Field(alias="tokens", min_length=2, max_length=8)]
+    holdings: tuple[WeightedHolding, ...] = Field(alias="tokens", min_length=2, max_length=8)
     _scales: tuple[int, ...] = PrivateAttr(default=())
 
     @model_validator(mode="after")
@@ -63,7 +63,7 @@ class BalancerWeightedPool(MultiTokenPool):
         pool._scales = tuple(10 ** (MAX_DECIMALS - tokens[token.lower()].decimals) for token in pool.tokens)
         return pool
 
-    def swap(self, token_in: str, token_out: str, amount_in: int) -> Swapped:
+    def swap(self, token_in: str, token_out: str, amount_in: int) -> Swapped[Self]:
         place_in, place_out = self._places(token_in, token_out, amount_in)
         held_in, held_out = self.holdings[place_in], self.holdings[place_out]
         if not self._scales:

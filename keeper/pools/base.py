@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, NamedTuple, Protocol, Self
+from typing import Annotated, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -31,11 +31,14 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, serialize_by_alias=True)
 
 
-class Swapped(NamedTuple):
+PoolT_co = TypeVar("PoolT_co", bound="BasePool", covariant=True)
+
+
+class Swapped(NamedTuple, Generic[PoolT_co]):
     """The outcome of an exact-input swap: raw units of the bought token, and the pool after it."""
 
     amount_out: int
-    pool: BasePool
+    pool: PoolT_co
 
 
 class Listed(Protocol):
@@ -83,7 +86,7 @@ class BasePool(Model):
         """
 
     @abstractmethod
-    def swap(self, token_in: str, token_out: str, amount_in: int) -> Swapped:
+    def swap(self, token_in: str, token_out: str, amount_in: int) -> Swapped[Self]:
         """Swap exactly ``amount_in`` raw units of ``token_in`` for ``token_out``.
 
         Raises:

@@ -121,7 +121,7 @@ class ConcentratedPool(TwoTokenPool):
     def fee_fraction(self) -> float:
         return self.fee_pips / PIPS
 
-    def swap(self, token_in: str, token_out: str, amount_in: int) -> Swapped:
+    def swap(self, token_in: str, token_out: str, amount_in: int) -> Swapped[Self]:
         zero_for_one = self._zero_for_one(token_in, token_out)
         if amount_in <= 0:
             raise SwapError(f"pool {self.name}: {amount_in} is too small to buy anything")

@@ -43,7 +43,7 @@ class CurveStableSwapPool(StableSwapPool):
         """What a swap calls this pool: its id if the file gives one, else its address."""
         return self.id or self.address
 
-    def swap(self, token_in: str, token_out: str, amount_in: int) -> Swapped:
+    def swap(self, token_in: str, token_out: str, amount_in: int) -> Swapped[Self]:
         place_in, place_out = self._places(token_in, token_out, amount_in)
         rate_in, rate_out = self.holdings[place_in].rate, self.holdings[place_out].rate
         balances = self._scaled()

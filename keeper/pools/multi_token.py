@@ -37,7 +37,7 @@ class Holding(Model):
 class MultiTokenPool(BasePool):
     """A pool that trades each of its tokens for any other."""
 
-    holdings: Annotated[tuple[Holding, ...], Field(alias="tokens", min_length=2, max_length=8)]
+    holdings: tuple[Holding, ...] = Field(alias="tokens", min_length=2, max_length=8)
 
     @model_validator(mode="after")
     def _tokens_are_distinct(self) -> Self:

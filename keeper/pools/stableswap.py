@@ -45,7 +45,7 @@ class StableSwapPool(MultiTokenPool):
     amplification: Annotated[int, Field(gt=0, lt=2**53)]
     a_precision: Annotated[int, Field(gt=0, le=10**6)]
     fee: FeeWad
-    holdings: Annotated[tuple[RatedHolding, ...], Field(alias="tokens", min_length=2, max_length=8)]
+    holdings: tuple[RatedHolding, ...] = Field(alias="tokens", min_length=2, max_length=8)
 
     @model_validator(mode="after")
     def _amplification_is_one_or_more(self) -> Self:

@@ -4,7 +4,7 @@ Formula: ``UniswapV2Pair.swap`` accepts any output that keeps the product of the
 output is ``floor(r_out * in * (1 - fee) / (r_in + in * (1 - fee)))``.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
@@ -28,7 +28,7 @@ class UniswapV2Pool(TwoTokenPool):
     def fee_fraction(self) -> float:
         return self.fee_pips / PIPS
 
-    def swap(self, token_in: str, token_out: str, amount_in: int) -> Swapped:
+    def swap(self, token_in: str, token_out: str, amount_in: int) -> Swapped[Self]:
         zero_for_one = self._zero_for_one(token_in, token_out)
         reserve_in, reserve_out = (self.reserve0, self.reserve1) if zero_for_one else (self.reserve1, self.reserve0)
         if reserve_in + amount_in > _MAX_RESERVE:

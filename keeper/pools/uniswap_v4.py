@@ -4,7 +4,7 @@
 a part for the protocol, which V4 adds to the liquidity providers' where V3 splits one fee.
 """
 
-from typing import Literal
+from typing import Literal, Self
 
 from keeper.pools.base import PoolId, SwapError, Swapped
 from keeper.pools.concentrated import ConcentratedPool
@@ -27,7 +27,7 @@ class UniswapV4Pool(ConcentratedPool):
         """What a swap calls this pool: its id as the file spells it."""
         return self.id
 
-    def swap(self, token_in: str, token_out: str, amount_in: int) -> Swapped:
+    def swap(self, token_in: str, token_out: str, amount_in: int) -> Swapped[Self]:
         if amount_in > _MAX_AMOUNT:
             raise SwapError(f"pool {self.name}: {amount_in} does not fit int128")
         amount_out, after = super().swap(token_in, token_out, amount_in)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from decimal import Decimal
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,20 @@ from keeper.chain.bindings import Interface, view
 from keeper.chain.errors import NodeError, RpcError
 from keeper.devnet import DEV_KEYS, FACTORIES, FEEDS, TOKENS, Devnet, DevPool, world
 from keeper.devnet.node import Anvil
+from keeper.devnet.tables import BALANCER_VAULT, POOL_MANAGER
 from keeper.domain.errors import InputError
+
+BALANCER_FACTORIES = (FACTORIES["balancer_weighted"], FACTORIES["balancer_stable"])
+IN_VAULT = Interface(
+    [
+        {
+            "type": "function",
+            "name": "getProtocolFeesCollector",
+            "inputs": [],
+            "outputs": [{"name": "", "type": "address"}],
+        }
+    ]
+)
 
 ALICE = DEV_KEYS[1].address
 BOB = DEV_KEYS[2].address
@@ -46,23 +60,30 @@ def balance(devnet: Devnet, symbol: str, account: str) -> int:
     return int(str(latest(devnet, "DevToken", TOKENS[symbol].address, "balanceOf", account)))
 
 
-def price0(devnet: Devnet, pool: DevPool) -> Decimal:
-    """Whole token1 for one whole token0."""
+def price(devnet: Devnet, pool: DevPool, base: str, quote: str) -> Decimal:
+    """Whole units of `quote` for one whole unit of `base`, in the pool's order, the fee aside."""
     if pool.kind == "uniswap_v2":
         reserve0, reserve1, _ = latest(devnet, "IUniswapV2Pair", pool.address, "getReserves")
         raw = Decimal(reserve1) / Decimal(reserve0)
-    else:
+    elif pool.kind == "uniswap_v3":
         raw = (Decimal(latest(devnet, "IUniswapV3Pool", pool.address, "slot0")[0]) / 2**96) ** 2
-    return raw.scaleb(TOKENS[pool.symbol0].decimals - TOKENS[pool.symbol1].decimals)
+    elif pool.kind == "uniswap_v4":
+        raw = (Decimal(world.manager_price(devnet.endpoint, pool)) / 2**96) ** 2
+    else:
+        there = world.vault_pool(devnet.endpoint, pool)
+        tokens = TOKENS[base].address, TOKENS[quote].address
+        raw = Decimal(there.marginal_price(*tokens) / (1 - there.fee_fraction))
+    return raw.scaleb(TOKENS[base].decimals - TOKENS[quote].decimals)
 
 
 def disagreements(devnet: Devnet) -> list[DevPool]:
-    """The pools whose price is further from the feeds' than the pool's fee."""
+    """The pools of which a price is further from the feeds' than the pool's fee."""
     prices = devnet.prices()
     return [
         pool
         for pool in devnet.pools()
-        if abs(price0(devnet, pool) * prices[pool.symbol1] / prices[pool.symbol0] - 1) >= Decimal(pool.fee) / 10**6
+        for base, quote in combinations(pool.symbols, 2)
+        if abs(price(devnet, pool, base, quote) * prices[quote] / prices[base] - 1) >= Decimal(pool.fee) / 10**6
     ]
 
 
@@ -78,7 +99,7 @@ def test_there_is_a_base_fee(devnet: Devnet) -> None:
 
 
 def test_pools_stand_at_their_mainnet_addresses(devnet: Devnet) -> None:
-    found = {(pool.kind, pool.symbol0, pool.symbol1, pool.fee): pool.address for pool in devnet.pools()}
+    found = {(pool.kind, *pool.symbols, pool.fee): pool.address for pool in devnet.pools()}
 
     assert MAINNET_POOLS.items() <= found.items()
 
@@ -229,17 +250,68 @@ def test_the_development_accounts_have_their_keys_and_ether(devnet: Devnet) -> N
 # The market
 
 
-def test_there_are_pools_of_both_kinds_and_of_every_tier(devnet: Devnet) -> None:
+def test_there_are_pools_of_every_kind_and_tier(devnet: Devnet) -> None:
     pools = devnet.pools()
 
-    assert len({pool.address for pool in pools}) == len(pools) >= 20
+    assert len({pool.id or pool.address for pool in pools}) == len(pools) >= 30
+    assert {pool.kind for pool in pools} >= {"uniswap_v4", "balancer_weighted", "balancer_stable"}
     assert {(pool.kind, pool.fee) for pool in pools} >= {
         ("uniswap_v2", 3000),
         ("uniswap_v3", 500),
         ("uniswap_v3", 3000),
         ("uniswap_v3", 10000),
     }
-    assert all(int(pool.token0, 16) < int(pool.token1, 16) for pool in pools)
+    addresses = [tuple(int(token, 16) for token in pool.tokens) for pool in pools if not pool.native]
+    assert addresses == [tuple(sorted(tokens)) for tokens in addresses]
+
+
+def test_a_pool_of_ether_is_the_one_that_mainnet_has(devnet: Devnet) -> None:
+    (pool,) = (pool for pool in devnet.pools() if pool.native and pool.fee == 500)
+
+    assert pool.symbols == ("WETH", "USDC")
+    # From Uniswap's own site: ETH/USDC, 0.05%, without hooks.
+    assert pool.id == "0x21c67e77068de97969ba93d4aab21826d33ca12bb9f565d8496e8fda8a82ca27"
+
+
+@pytest.mark.parametrize("address", [POOL_MANAGER, BALANCER_VAULT, *BALANCER_FACTORIES])
+def test_a_contract_constructed_in_place_is_the_published_bytecode(devnet: Devnet, address: str) -> None:
+    code = bytes.fromhex(devnet.rpc("eth_getCode", address, "latest")[2:])
+    published = world.published(address)["deployedBytecode"]
+    runtime = bytes.fromhex((published["object"] if isinstance(published, dict) else published)[2:])
+
+    assert len(code) == len(runtime)
+    # The packages leave zeros where the constructor writes immutables.
+    immutable = [here for here, there in zip(code, runtime, strict=True) if here != there and there == 0]
+    assert sum(here != there for here, there in zip(code, runtime, strict=True)) == len(immutable) > 0
+
+
+def test_the_pool_manager_knows_its_own_address(devnet: Devnet) -> None:
+    # It refuses to be delegated to by comparing with what its constructor stored.
+    assert POOL_MANAGER[2:].lower() in devnet.rpc("eth_getCode", POOL_MANAGER, "latest")
+
+
+def test_what_balancers_constructors_create_stands_where_mainnet_has_it(devnet: Devnet) -> None:
+    packages = ROOT / "node_modules" / "@balancer-labs" / "v2-deployments" / "dist" / "tasks"
+    vault, weighted, stable = (
+        json.loads((packages / task / "output" / "mainnet.json").read_text())
+        for task in ("20210418-vault", "20230206-weighted-pool-v3", "20230206-composable-stable-pool-v3")
+    )
+    found = {pool.kind: pool.address for pool in reversed(devnet.pools())}
+
+    assert (
+        latest(devnet, IN_VAULT, BALANCER_VAULT, "getProtocolFeesCollector") == vault["ProtocolFeesCollector"].lower()
+    )
+    # Balancer's own first pools of these factories.
+    assert found["balancer_weighted"] == weighted["MockWeightedPool"]
+    assert found["balancer_stable"] == stable["MockComposableStablePool"]
+
+
+def test_balancers_factories_know_the_pools(devnet: Devnet) -> None:
+    pools = [pool for pool in devnet.pools() if pool.kind in FACTORIES and pool.id]
+
+    assert len(pools) >= 3
+    for pool in pools:
+        assert latest(devnet, "IDevVaultFactory", FACTORIES[pool.kind], "isPoolFromFactory", pool.address)
 
 
 def test_every_pool_agrees_with_the_feeds(devnet: Devnet) -> None:
@@ -248,7 +320,7 @@ def test_every_pool_agrees_with_the_feeds(devnet: Devnet) -> None:
 
 def test_every_v3_pool_has_overlapping_positions(devnet: Devnet) -> None:
     for pool in devnet.pools():
-        if pool.tick_spacing is None:
+        if pool.kind != "uniswap_v3":
             continue
         tick = latest(devnet, "IUniswapV3Pool", pool.address, "slot0")[1]
         ticks = initialized_ticks(devnet, pool, tick)
@@ -292,13 +364,19 @@ def test_a_move_is_one_block(devnet: Devnet) -> None:
     assert devnet.endpoint.header().number == before + 1
 
 
-def storage(devnet: Devnet, without: tuple[str, ...] = ()) -> dict[str, str]:
-    """The storage root of every pool that holds none of the tokens `without`."""
+def storage(devnet: Devnet, without: tuple[str, ...] = ()) -> dict[str, object]:
+    """The state of every pool that holds none of the tokens `without`: storage root, price or balances."""
     return {
-        pool.address: devnet.rpc("eth_getProof", pool.address, [], "latest")["storageHash"]
-        for pool in devnet.pools()
-        if {pool.symbol0, pool.symbol1}.isdisjoint(without)
+        pool.id or pool.address: state(devnet, pool) for pool in devnet.pools() if set(pool.symbols).isdisjoint(without)
     }
+
+
+def state(devnet: Devnet, pool: DevPool) -> object:
+    if pool.kind == "uniswap_v4":
+        return world.manager_price(devnet.endpoint, pool)
+    if pool.kind in ("balancer_weighted", "balancer_stable"):
+        return world.vault_pool(devnet.endpoint, pool)
+    return devnet.rpc("eth_getProof", pool.address, [], "latest")["storageHash"]
 
 
 def test_a_move_touches_no_pool_of_other_tokens(devnet: Devnet) -> None:

@@ -1,12 +1,15 @@
 """The arithmetic behind the offline mainnet's pools."""
 
+from itertools import permutations
 from math import isqrt
 
 import pytest
+from builders import COINS, LINK, UNI, USDC, WBTC, WETH, curve_pool, stable_pool, weighted_pool
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keeper.devnet.market import BPS, Side, jitter, pair_reserves, pair_trade, positions, sqrt_price
+from keeper.devnet.market import BPS, Side, jitter, pair_reserves, pair_trade, positions, sqrt_price, vault_trades
+from keeper.pools import MultiTokenPool
 from keeper.pools.tick_math import sqrt_price_at_tick
 
 ETHER = Side(18, 4350_00000000)
@@ -85,3 +88,57 @@ def test_the_label_decides_how_wide_positions_are() -> None:
 @given(st.text())
 def test_the_jitter_stays_within_a_fifth(label: str) -> None:
     assert BPS * 8 // 10 <= jitter(label) <= BPS * 12 // 10
+
+
+FEEDS = {coin.address: Side(coin.decimals, coin.cents * 10**6) for coin in COINS}
+WEIGHTED = weighted_pool(1, {WBTC: 0.4, WETH: 0.4, USDC: 0.2}, 9_000_000)
+
+
+def gains(pool: MultiTokenPool, sides: dict[str, Side]) -> list[float]:
+    """What a dollar put into the pool brings, fee aside, for every pair of its tokens."""
+    return [
+        pool.marginal_price(sold, bought)
+        / (1 - pool.fee_fraction)
+        * (sides[bought].price / 10 ** sides[bought].decimals)
+        / (sides[sold].price / 10 ** sides[sold].decimals)
+        for sold, bought in permutations(pool.tokens, 2)
+    ]
+
+
+def moved(**percent: int) -> dict[str, Side]:
+    """The coins' prices times these percentages."""
+    sides = dict(FEEDS)
+    for coin in COINS:
+        side = sides[coin.address]
+        sides[coin.address] = side._replace(price=side.price * percent.get(coin.symbol, 100) // 100)
+    return sides
+
+
+@pytest.mark.parametrize("percent", [{"WETH": 101}, {"WETH": 80, "USDC": 101}, {"WBTC": 900, "WETH": 12}])
+def test_the_trades_of_a_weighted_pool_end_at_the_feeds_ratios(percent: dict[str, int]) -> None:
+    pool, sides = WEIGHTED, moved(**percent)
+    for trade in vault_trades(pool, sides):
+        pool = pool.swap(*trade).pool
+    assert gains(pool, sides) == pytest.approx([1] * 6, abs=1e-6)
+
+
+@pytest.mark.parametrize("build", [stable_pool, curve_pool])
+@pytest.mark.parametrize("percent", [{"UNI": 101}, {"UNI": 97, "USDC": 102}, {"UNI": 900, "LINK": 12}])
+def test_the_trades_of_a_stable_pool_end_at_the_feeds_ratios(build, percent: dict[str, int]) -> None:
+    pool: MultiTokenPool = build(1, {USDC: 3e6, UNI: 3e6, LINK: 3e6})
+    price = 10**8
+    sides = {coin.address: Side(coin.decimals, price * percent.get(coin.symbol, 100)) for coin in (USDC, UNI, LINK)}
+    for trade in vault_trades(pool, sides):
+        pool = pool.swap(*trade).pool
+    assert gains(pool, sides) == pytest.approx([1] * 6, abs=1e-6)
+
+
+def test_a_weighted_pool_at_the_feeds_ratios_is_not_traded() -> None:
+    assert vault_trades(WEIGHTED, FEEDS) == []
+
+
+def test_a_pool_whose_tokens_are_too_coarse_to_come_closer_is_left_alone() -> None:
+    pool = weighted_pool(1, {USDC: 0.5, WBTC: 0.5}, 0.5)
+    sides = FEEDS | {USDC.address: FEEDS[USDC.address]._replace(price=10**8 + 100)}
+    assert max(gains(pool, sides)) > 1 + 5e-7
+    assert vault_trades(pool, sides) == []
