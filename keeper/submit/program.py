@@ -6,7 +6,7 @@ to the vault. The layout of a program is that of `contracts/interfaces/ISwapExec
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -155,13 +155,17 @@ def build_order(snapshot: Snapshot, decision: Decision, *, basket: Sequence[str]
             OrderBuy(index=index[buy.token], min_amount=buy.min_amount)
             for buy in sorted(decision.buys, key=lambda buy: index[buy.token])
         ),
-        route=encode_program(steps),
+        route=encode_program(steps, [token for token in sells if token not in recipients]),
     )
 
 
-def encode_program(steps: Sequence[Step]) -> bytes:
-    """The executor's program: the table of the tokens that pass through it, then the steps."""
-    tokens = list(dict.fromkeys(token for step in steps for token in step.passing))
+def encode_program(steps: Sequence[Step], sent: Iterable[str] = ()) -> bytes:
+    """The executor's program: the table of the tokens that pass through it, then the steps.
+
+    `sent` are the tokens that the executor is sent before. The table names them, so what no step takes comes back.
+    """
+    passing = (token for step in steps for token in step.passing)
+    tokens = list(dict.fromkeys((*passing, *sent)))
     return b"".join(
         (
             pack(len(tokens), 1),
@@ -178,6 +182,8 @@ def plan_steps(
 
     `sells` maps a token to the raw units that the vault sends out before the first step.
     """
+    for token in sells.keys() - {swap.token_in for swap in swaps}:
+        raise ValueError(f"{token} is sold, but no swap spends it")
     chained = {k for k in range(1, len(swaps)) if _can_chain(swaps[k - 1], swaps[k])}
     pushed = {k for k in range(len(swaps)) if _can_push(swaps, pools, sells, k)}
     recipients = {swaps[k].token_in: pools[swaps[k].pool].address for k in pushed}
@@ -211,9 +217,6 @@ def plan_steps(
         else:
             recipient = Recipient.CALLER
         steps.append(Step(pools[swap.pool], swap.token_in, swap.token_out, mode, swap.amount_in, recipient))
-    # Nothing brings back what the executor was sent and its program does not name.
-    for token in sells.keys() - recipients.keys() - {token for step in steps for token in step.passing}:
-        raise ValueError(f"{token} is sold, but no swap spends it")
     return steps, recipients
 
 

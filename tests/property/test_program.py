@@ -4,6 +4,7 @@ The reference is an interpreter of the executor's bytes, written from `contracts
 """
 
 from collections import Counter
+from collections.abc import Callable
 
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
@@ -119,6 +120,33 @@ def batches(draw: st.DrawFn) -> tuple[list[Swap], dict[str, int]]:
     return swaps, {token: amount for token, amount in sells.items() if any(swap.token_in == token for swap in swaps)}
 
 
+def check_told(read: Callable[[int], int], kind: int, target: str, sells_token0: bool, swap: Swap) -> None:
+    """Reads, and checks, what a step tells its pool between the op and the amount."""
+    pool = POOLS[swap.pool]
+    if kind in (0, 1):
+        assert target == pool.name
+        assert sells_token0 == (swap.token_in < swap.token_out)
+        fee = 0 if kind else read(3)
+        assert kind == 1 or fee == pool.fee_pips
+        return
+    bought = f"0x{read(20):040x}"
+    assert bought == swap.token_out
+    if kind == 2:
+        assert target == MANAGER
+        fee, spacing = read(3), read(2)
+        pair = [ETHER if spacing & 0x8000 and token == WETH else token for token in pool.tokens]
+        assert v4_id(*sorted(pair), fee, spacing & 0x7FFF) == pool.name
+        assert sells_token0 == (pair.index(min(pair)) == pool.tokens.index(swap.token_in))
+    elif kind == 3:
+        assert target == BALANCER_VAULT.lower()
+        identifier = f"0x{read(32):064x}"
+        assert identifier == pool.name
+    else:
+        assert (kind, target) == (4, pool.name)
+        coins = read(1)
+        assert (pool.tokens[coins >> 4], pool.tokens[coins & 15]) == (swap.token_in, swap.token_out)
+
+
 def interpret(program: bytes, swaps: list[Swap], ledger: Counter[tuple[str, str]]) -> list[int]:
     """Runs the program on `ledger` (holder, token) -> amount; each pool pays what the decision says.
 
@@ -136,32 +164,10 @@ def interpret(program: bytes, swaps: list[Swap], ledger: Counter[tuple[str, str]
         return int.from_bytes(program[at - size : at])
 
     for swap in swaps:
-        start, pool = at, POOLS[swap.pool]
+        start = at
         op, target = read(1), f"0x{read(20):040x}"
         kind, sells_token0, mode, recipient = op & 7, bool(op & 8), (op >> 4) & 3, op >> 6
-        if kind in (0, 1):
-            assert target == pool.name
-            assert sells_token0 == (swap.token_in < swap.token_out)
-            if kind == 0:
-                fee = read(3)
-                assert fee == pool.fee_pips
-        else:
-            bought = f"0x{read(20):040x}"
-            assert bought == swap.token_out
-        if kind == 2:
-            assert target == MANAGER
-            fee, spacing = read(3), read(2)
-            pair = [ETHER if spacing & 0x8000 and token == WETH else token for token in pool.tokens]
-            assert v4_id(*sorted(pair), fee, spacing & 0x7FFF) == pool.name
-            assert sells_token0 == (pair.index(min(pair)) == pool.tokens.index(swap.token_in))
-        elif kind == 3:
-            assert target == BALANCER_VAULT.lower()
-            identifier = f"0x{read(32):064x}"
-            assert identifier == pool.name
-        elif kind == 4:
-            assert target == pool.name
-            coins = read(1)
-            assert (pool.tokens[coins >> 4], pool.tokens[coins & 15]) == (swap.token_in, swap.token_out)
+        check_told(read, kind, target, sells_token0, swap)
         payer = target if kind == 0 and mode in (2, 3) else EXECUTOR
         if payer == EXECUTOR:
             token = tokens[read(1)]
@@ -190,7 +196,9 @@ def test_every_step_swaps_what_the_decision_says_and_the_vault_gets_the_rest(bat
     for token, amount in sells.items():
         ledger[recipients.get(token, EXECUTOR), token] += amount
 
-    assert interpret(encode_program(steps), swaps, ledger) == [swap.amount_in for swap in swaps]
+    assert interpret(encode_program(steps, sells.keys() - recipients.keys()), swaps, ledger) == [
+        swap.amount_in for swap in swaps
+    ]
 
     left = Counter(sells)
     for swap in swaps:

@@ -164,10 +164,11 @@ def test_a_pair_that_yields_the_token_later_is_not_paid_beforehand():
     assert modes[0][0] is Amount.EXACT
 
 
-def test_what_is_sold_and_only_passes_from_pool_to_pool_is_refused():
-    # 5 of B would lie in the executor, whose program has no place for B.
-    with pytest.raises(ValueError, match="no swap spends it"):
-        plan([swap(AB2, A, 100, 90), swap(BC2, B, 90, 80)], {A: 100, B: 5})
+def test_what_is_sold_and_only_passes_from_pool_to_pool_comes_back():
+    # 5 of B lie in the executor, and no step takes them: the table must name B.
+    steps, recipients = plan_steps([swap(AB2, A, 100, 90), swap(BC2, B, 90, 80)], POOLS, {A: 100, B: 5})
+    assert recipients == {A: AB2.address}
+    assert encode_program(steps, [B])[:21].hex() == "01" + "b" * 40
 
 
 def test_a_swap_that_spends_what_is_not_there_is_refused():
@@ -183,7 +184,7 @@ def test_a_sold_token_that_no_swap_spends_is_refused():
 
 def test_a_program_is_packed_field_by_field():
     steps, _ = plan_steps([swap(AB3, A, 60, 50), swap(AB2, A, 41, 30)], POOLS, {A: 101})
-    assert encode_program(steps).hex() == (
+    assert encode_program(steps, [A]).hex() == (
         "01" + "a" * 40  # the one token that passes through
         + "49" + "13" * 20 + "00" + f"{60:032x}"  # V3, token0 is sold, exact, to the caller
         + "48" + "12" * 20 + "000bb8" + "00" + f"{41:032x}"  # V2 with its fee, likewise
@@ -216,7 +217,7 @@ def test_a_step_of_each_new_kind_says_what_its_pool_must_be_told():
     ]
     steps, _ = plan_steps(swaps, pools, {A: 60})
     a, b, c = (token[2:] for token in (A, B, C))
-    assert encode_program(steps).hex() == (
+    assert encode_program(steps, [A]).hex() == (
         "03" + a + b + c
         + "0a" + "44" * 20 + b + "0001f4" + "000a" + "00" + f"{60:032x}"  # V4, token0 is sold, exact
         + "3b" + BALANCER_VAULT[2:].lower() + c + "56" * 32 + "01"  # Balancer, chained
@@ -226,7 +227,7 @@ def test_a_step_of_each_new_kind_says_what_its_pool_must_be_told():
 
 def test_a_token_that_only_moves_from_pool_to_pool_is_named_nowhere():
     steps, _ = plan_steps([swap(BC2, C, 60, 50), swap(AB2, B, 50, 40)], POOLS, {C: 60})
-    assert encode_program(steps).hex() == (
+    assert encode_program(steps, []).hex() == (
         "00"
         + "a0" + "23" * 20 + "000bb8" + f"{60:032x}"  # V2, token1 is sold, prefunded, to the next pool
         + "70" + "12" * 20 + "000bb8"  # V2, token1 is sold, chained, to the caller
