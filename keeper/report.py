@@ -165,6 +165,7 @@ def print_outcome(outcome: Outcome) -> None:
         click.echo(
             f"transaction {done.transaction} in block {done.block_number}: drift {percent(done.drift_before)} -> "
             f"{percent(done.drift_after)}, NAV {usd(done.nav_before)} -> {usd(done.nav_after)}, "
+            f"cost {usd(done.realised_cost)} in the pools ({usd(done.predicted_cost)} planned), "
             f"{done.gas_used} gas; amounts are {'' if done.predicted == done.realised else 'not '}those predicted"
         )
 

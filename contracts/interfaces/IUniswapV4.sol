@@ -30,5 +30,5 @@ interface IPoolManager {
     function sync(address currency) external;
     function settle() external payable returns (uint256 paid);
     function take(address currency, address to, uint256 amount) external;
-    function extsload(bytes32[] calldata slots) external view returns (bytes32[] memory values);
+    function extsload(bytes32 slot) external view returns (bytes32 value);
 }

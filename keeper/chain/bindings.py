@@ -34,7 +34,7 @@ _UNLISTED_ERRORS: dict[str, tuple[str, ...]] = {
     "InsufficientBalance()": (),
     "InsufficientAllowance()": (),
 }
-_CONTRACTS = ("IndexVault", "VaultAdmin", "PriceOracle", "SwapExecutor", "AuctionFiller")
+_CONTRACTS = ("IndexVault", "VaultAdmin", "PriceOracle", "SwapExecutor", "AuctionFiller", "Lens")
 
 
 def _function(name: str, inputs: dict[str, str], output: str) -> dict[str, Any]:

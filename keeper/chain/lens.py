@@ -14,18 +14,16 @@ from pydantic import ValidationError
 from keeper.chain import bindings
 from keeper.chain.errors import NodeError, OracleRefused, RpcError, one_line
 from keeper.chain.rpc import Endpoint, Header, block_tag
-from keeper.chain.venues import UniswapV2Venue, UniswapV3Venue
+from keeper.chain.venues import Venue
 from keeper.domain.errors import InputError
 from keeper.domain.parse import explain
 from keeper.domain.snapshot import AssetState, Block, Limits, Snapshot, Token, VaultState
 from keeper.policy.guard import Basket
-from keeper.pools import Pool, Tick, UniswapV2Pool, UniswapV3Pool
+from keeper.pools import Pool
 from keeper.units import format_units
 
 # EIP-3860; also what a node refuses in a call without a recipient.
 MAX_INIT_CODE = 49_152
-
-_KIND_V2, _KIND_V3 = 0, 1
 
 # `LensView` of the contract. It leaves as revert data, so no ABI lists it.
 _LIMITS = "(uint64,uint64,uint64,uint64,uint64,uint64,uint64,uint32,uint32)"
@@ -36,10 +34,8 @@ _VAULT = (
 )
 # The symbol is a string, read as bytes: a token may call itself what is no text.
 _ASSET = "(address,bytes,uint8,uint256,uint256,bytes)"
-_POOL = (
-    "(uint8,address,address,address,uint24,int24,uint256,uint256,uint160,uint128,int24,int24,int24,(int24,int128)[])"
-)
-_VIEW = f"(uint256,uint256,{_VAULT},{_ASSET}[],{_POOL}[])"
+# Pools by venue, each as the venue's fragment encodes it.
+_VIEW = f"(uint256,uint256,{_VAULT},{_ASSET}[],bytes[][])"
 
 
 class VaultLimits(NamedTuple):
@@ -225,14 +221,15 @@ class Reading:
 class Lens:
     """What to read: a vault, the tokens that routes may pass through, and where to look for pools.
 
-    `tick_words` is how many bitmap words (256 tick spacings each) of a V3 pool are read on either side of its price.
+    `tick_words` is how many bitmap words (256 tick spacings each) of a V3 or V4 pool are read on either side of its
+    price.
     """
 
     chain_id: int
     vault: str
     native_token: str
     connectors: tuple[str, ...]
-    venues: tuple[UniswapV2Venue | UniswapV3Venue, ...]
+    venues: tuple[Venue, ...]
     tick_words: int
 
     def read(self, endpoint: Endpoint) -> Reading:
@@ -250,14 +247,10 @@ class Lens:
 
     def init_code(self) -> bytes:
         """The call's data. Raises `InputError` if it is larger than a chain accepts."""
-        extras = (*self.connectors, self.native_token)
-        venues = [
-            (_KIND_V2, venue.factory, (venue.fee_pips,))
-            if isinstance(venue, UniswapV2Venue)
-            else (_KIND_V3, venue.factory, venue.fees)
-            for venue in self.venues
-        ]
-        code = bindings.constructor_call("Lens", self.vault, extras, venues, self.tick_words)
+        venues = [(venue.number, venue.terms) for venue in self.venues]
+        code = bindings.constructor_call(
+            "Lens", self.vault, self.native_token, self.connectors, venues, self.tick_words
+        )
         if len(code) > MAX_INIT_CODE:
             raise InputError(
                 f"the lens and its arguments are {len(code)} bytes and a chain takes {MAX_INIT_CODE}: "
@@ -303,7 +296,9 @@ class Lens:
             native_token=self.native_token,
             vault=_vault_facts(self.vault, vault),
             tokens=facts,
-            pools=tuple(_pool(pool) for pool in pools),
+            pools=tuple(
+                venue.pool(state) for venue, states in zip(self.venues, pools, strict=True) for state in states
+            ),
         )
 
 
@@ -379,34 +374,4 @@ def _token_facts(token: Sequence[Any]) -> TokenFacts:
         price=price,
         price_updated_at=updated_at,
         price_error=error,
-    )
-
-
-def _pool(pool: Sequence[Any]) -> Pool:
-    kind, address, token0, token1, fee, spacing, reserve0, reserve1, sqrt_price, liquidity, tick, low, high, ticks = (
-        pool
-    )
-    address, token0, token1 = (to_checksum_address(a) for a in (address, token0, token1))
-    if kind == _KIND_V2:
-        return UniswapV2Pool(
-            kind="uniswap_v2",
-            address=address,
-            token0=token0,
-            token1=token1,
-            fee_pips=fee,
-            reserve0=reserve0,
-            reserve1=reserve1,
-        )
-    return UniswapV3Pool(
-        kind="uniswap_v3",
-        address=address,
-        token0=token0,
-        token1=token1,
-        fee_pips=fee,
-        tick_spacing=spacing,
-        sqrt_price_x96=sqrt_price,
-        liquidity=liquidity,
-        tick=tick,
-        ticks=tuple(Tick(index=index, liquidity_net=net) for index, net in ticks),
-        tick_range=(low, high),
     )

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {IBalancerVault} from "../../../contracts/interfaces/IBalancer.sol";
+import {IBalancerPool, IBalancerVault} from "../../../contracts/interfaces/IBalancer.sol";
 import {Published} from "./Published.sol";
 import {TestToken} from "./Tokens.sol";
 
@@ -14,11 +14,6 @@ struct JoinPoolRequest {
 
 interface IBalancerVaultAdmin {
     function joinPool(bytes32 id, address sender, address recipient, JoinPoolRequest memory request) external payable;
-    function getPoolTokens(bytes32 id) external view returns (address[] memory, uint256[] memory, uint256);
-}
-
-interface IBalancerPool {
-    function getPoolId() external view returns (bytes32);
 }
 
 interface IWeightedFactory {
@@ -101,7 +96,7 @@ abstract contract BalancerTest is Published {
             );
         id = IBalancerPool(pool).getPoolId();
         // The pool's own token is registered among them and is minted, not paid.
-        (address[] memory registered,,) = IBalancerVaultAdmin(balancerVault).getPoolTokens(id);
+        (address[] memory registered,,) = IBalancerVault(balancerVault).getPoolTokens(id);
         uint256[] memory all = new uint256[](count + 1);
         uint256 k;
         for (uint256 i; i <= count; ++i) {
