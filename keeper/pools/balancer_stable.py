@@ -1,6 +1,7 @@
 """Balancer V2 stable pools: ``ComposableStablePool``, whose own token is not among ``tokens``.
 
-Formula: ``StableMath._calcOutGivenIn`` with the fee taken from the input first.
+Formula: ``StableMath._calcOutGivenIn`` with the fee taken from the input first. Older stable pools round their
+invariant otherwise and are not of this kind.
 """
 
 from typing import Literal, Self
