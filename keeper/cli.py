@@ -13,7 +13,8 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from keeper.config import Config
     from keeper.loop import Keeper, Outcome
+    from keeper.submit.journal import Journal
     from keeper.submit.signer import Signer
 
 FAILED, BAD_USAGE, REFUSED = 1, 2, 3
@@ -230,7 +232,7 @@ def run(config_path: Path, once: bool, live: bool, as_json: bool) -> int:
     from keeper.report import print_outcome
 
     keeper = _connect(config_path)
-    signer = _unlock(keeper.config) if live else None
+    service = loop.Service.open(keeper, _unlock(keeper.config) if live else None)
 
     def report(outcome: Outcome) -> None:
         if as_json:
@@ -238,13 +240,116 @@ def run(config_path: Path, once: bool, live: bool, as_json: bool) -> int:
         else:
             print_outcome(outcome)
 
-    if once:
-        outcome = loop.tick(keeper, keeper.endpoint.header(), signer)
-        report(outcome)
-        return _stop(f"refused: {outcome.reason}", REFUSED) if outcome.status == "refused" else 0
-
-    loop.run(keeper, signer, _until_told_to_stop(), report, _complain)
+    try:
+        if once:
+            outcome = loop.tick(service, keeper.endpoint.header())
+            report(outcome)
+            return _stop(f"refused: {outcome.reason}", REFUSED) if outcome.status == "refused" else 0
+        loop.run(service, _until_told_to_stop(), report, _complain)
+    finally:
+        service.close()
     return 0
+
+
+def mode_option(command: _Command) -> _Command:
+    """`--live`: which of the two journals."""
+    return click.option("--live", is_flag=True, help="The journal of --live, not that of dry runs.")(command)
+
+
+@app.command()
+@config_option
+@mode_option
+@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="How many, newest first.")
+@as_json
+def history(config_path: Path, live: bool, limit: int, as_json: bool) -> int:
+    """Show what was decided and sent, and what became of it."""
+    from keeper.report import history_json, print_history
+
+    with _journal(config_path, live) as journal:
+        decisions, intents = journal.decisions(limit), journal.intents(limit)
+        if as_json:
+            _print_json(history_json(decisions, intents))
+        else:
+            print_history(decisions, intents)
+    return 0
+
+
+@app.command()
+@click.argument("decision_id", metavar="ID", type=int)
+@config_option
+@mode_option
+@as_json
+def replay(decision_id: int, config_path: Path, live: bool, as_json: bool) -> int:
+    """Decide again on the facts of a decision, and say whether it comes out the same. Exit code 1 if not."""
+    from keeper.policy import decide
+
+    with _journal(config_path, live) as journal:
+        facts, policy, before = journal.facts(decision_id)
+    again = decide(facts, policy)
+    same = again == before
+    if as_json:
+        _print_json(
+            {"same": same, "then": json.loads(before.model_dump_json()), "now": json.loads(again.model_dump_json())}
+        )
+    else:
+        click.echo(f"then: {before.action}: {before.reason}")
+        click.echo(f"now:  {'the same' if same else f'{again.action}: {again.reason}'}")
+    return 0 if same else _stop(f"decision {decision_id} comes out differently now", FAILED)
+
+
+@app.command()
+@click.argument("why")
+@config_option
+@mode_option
+def halt(why: str, config_path: Path, live: bool) -> int:
+    """Let the keeper trade no more, for the reason WHY; it goes on watching and reporting."""
+    with _journal(config_path, live) as journal:
+        journal.halt(why)
+    click.echo(f"halted: {why}")
+    return 0
+
+
+@app.command()
+@config_option
+@mode_option
+def resume(config_path: Path, live: bool) -> int:
+    """Take a halt back, and the breakers that wait for a person."""
+    with _journal(config_path, live) as journal:
+        journal.resume()
+    click.echo("resumed")
+    return 0
+
+
+@app.command()
+@click.argument("out_path", metavar="FILE", type=click.Path(path_type=Path))
+@config_option
+@mode_option
+def export(out_path: Path, config_path: Path, live: bool) -> int:
+    """Write all batches and what they did into a .csv or .parquet FILE."""
+    from keeper.ops.export import export_intents
+
+    with _journal(config_path, live) as journal:
+        count = export_intents(journal.intents(10**9), out_path)
+    click.echo(f"{count} batches written to {out_path}")
+    return 0
+
+
+@contextmanager
+def _journal(config_path: Path, live: bool) -> Iterator[Journal]:
+    """The journal of a mode, to look at; the chain is not asked."""
+    import time
+
+    from keeper.chain.deployment import Deployment
+    from keeper.config import Config
+    from keeper.submit.journal import Journal, Store
+
+    config = Config.load(config_path)
+    deployment = Deployment.load(config.deployment)
+    store = Store(config.journal_url("live" if live else "dry"))
+    try:
+        yield Journal(store, deployment.chain_id, deployment.vault, deployment.deployment_block.hash, time.time)
+    finally:
+        store.close()
 
 
 @app.command()

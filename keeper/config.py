@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
@@ -20,10 +20,23 @@ from keeper.domain.errors import InputError
 from keeper.domain.parse import explain, load_decision, load_policy, load_snapshot
 from keeper.domain.policy import Policy
 from keeper.domain.snapshot import Snapshot
+from keeper.policy.breakers import Breakers
 from keeper.submit.sender import Sending
 from keeper.submit.signer import Keystore, SignerConfig
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
+
+
+def expand(text: str) -> str:
+    """``text`` with every `${NAME}` read from the environment. Raises ValueError if one is not set."""
+
+    def value(match: re.Match[str]) -> str:
+        found = os.environ.get(match[1])
+        if not found:
+            raise ValueError(f"the environment variable {match[1]} is not set")
+        return found
+
+    return _VARIABLE.sub(value, text)
 
 
 class Chain(Strict):
@@ -36,13 +49,7 @@ class Chain(Strict):
     @field_validator("rpc_url", mode="after")
     @classmethod
     def _expand(cls, url: str) -> str:
-        def value(match: re.Match[str]) -> str:
-            found = os.environ.get(match[1])
-            if not found:
-                raise ValueError(f"the environment variable {match[1]} is not set")
-            return found
-
-        url = _VARIABLE.sub(value, url)
+        url = expand(url)
         address = urlsplit(url)
         if address.scheme not in ("http", "https") or not address.hostname:
             raise ValueError("must be an http:// or https:// URL")
@@ -63,6 +70,23 @@ class Config(Strict):
     sending: Sending = Sending()
     interval_seconds: float = Field(default=4, gt=0)
     """How often `run` looks for a new block."""
+    breakers: Breakers = Breakers()
+    journal: str = Field(default="journal-{mode}.sqlite", validate_default=True)
+    """A file, or the URL of a database; `{mode}` becomes dry or live, so that the two never mix."""
+    lease_seconds: int = Field(default=120, ge=10)
+    """How long a keeper that falls silent keeps its lease, before another may take over."""
+
+    @field_validator("journal", mode="after")
+    @classmethod
+    def _one_for_each_mode(cls, journal: str, info: ValidationInfo) -> str:
+        if "{mode}" not in journal:
+            raise ValueError("must contain {mode}: what is rehearsed and what is sent are kept apart")
+        journal = expand(journal)
+        return journal if "://" in journal else f"sqlite:///{_resolve(Path(journal), info)}"
+
+    def journal_url(self, mode: Literal["dry", "live"]) -> str:
+        """Where the journal of a mode is, as a database URL."""
+        return self.journal.replace("{mode}", mode)
 
     @field_validator("deployment", mode="after")
     @classmethod

@@ -1,11 +1,12 @@
-"""One tick: read, decide, send. And ticks one after another, until told to stop."""
+"""One tick: settle, read, decide, send. And ticks one after another, until told to stop."""
 
 from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from keeper.chain.deployment import Deployment
@@ -13,22 +14,18 @@ from keeper.chain.errors import Refused, RpcError
 from keeper.chain.lens import Lens, Reading
 from keeper.chain.rpc import Endpoint, Header
 from keeper.config import Config
+from keeper.domain import Policy, Snapshot
 from keeper.domain.decision import Decision
 from keeper.domain.errors import InputError
 from keeper.policy import decide
-from keeper.submit.errors import SimulationError
+from keeper.policy.breakers import tripped
+from keeper.submit.engine import Engine, public_mempool
+from keeper.submit.errors import LostLease, SendError, SimulationError
+from keeper.submit.history import history_of
+from keeper.submit.journal import DAY, Intent, Journal, Retention, Store, reign
 from keeper.submit.order import Order
 from keeper.submit.program import build_order
-from keeper.submit.sender import (
-    Realised,
-    broadcast,
-    check_role,
-    confirm,
-    prepare,
-    realised,
-    sign,
-    simulate,
-)
+from keeper.submit.sender import Realised, check_role, simulate
 from keeper.submit.signer import Signer
 
 
@@ -67,11 +64,12 @@ class Keeper:
 class Outcome:
     """What a tick came to.
 
-    `hold`: nothing to do. `refused`: a breaker refused. `planned`: a dry run, the batch passed its simulation.
-    `confirmed`: the batch was mined and did what it should.
+    `hold`: nothing to do. `refused`: a breaker refused. `waiting`: an earlier transaction is not final yet. `planned`:
+    a dry run, the batch passed its simulation. `sent`: the batch is out, and not mined yet. `confirmed`: the batch was
+    mined and did what it should; it is not final yet.
     """
 
-    status: Literal["hold", "refused", "planned", "confirmed"]
+    status: Literal["hold", "refused", "waiting", "planned", "sent", "confirmed"]
     reason: str
     block_number: int
     decision: Decision | None = None
@@ -90,39 +88,136 @@ class Outcome:
         }
 
 
-def tick(keeper: Keeper, header: Header, signer: Signer | None) -> Outcome:
-    """Reads one block, decides, and carries the decision out; without a signer, as far as its simulation.
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A keeper with its journal; with an engine it is live, without one it sends nothing."""
+
+    keeper: Keeper
+    journal: Journal
+    engine: Engine | None
+    clock: Callable[[], float] = time.time
+
+    @classmethod
+    def open(cls, keeper: Keeper, signer: Signer | None, clock: Callable[[], float] = time.time) -> Service:
+        """Opens the journal of the mode and takes its lease.
+
+        Raises:
+            InputError: the journal is not usable.
+            LostLease: another keeper holds the lease.
+        """
+        config, deployment = keeper.config, keeper.deployment
+        mode: Literal["dry", "live"] = "dry" if signer is None else "live"
+        store = Store(config.journal_url(mode))
+        journal = Journal(store, deployment.chain_id, deployment.vault, deployment.deployment_block.hash, clock)
+        who = deployment.vault if signer is None else signer.address
+        try:
+            reign(store, f"{mode}:{deployment.chain_id}:{who}", config.lease_seconds, clock)
+        except BaseException:
+            store.close()
+            raise
+        if signer is None:
+            return cls(keeper, journal, None, clock)
+        endpoint = keeper.endpoint
+        engine = Engine(
+            endpoint,
+            deployment,
+            journal,
+            signer,
+            config.sending,
+            config.policy.max_gas_price_wei,
+            public_mempool(endpoint),
+        )
+        return cls(keeper, journal, engine, clock)
+
+    def close(self) -> None:
+        """Gives the lease back."""
+        self.journal.store.close()
+
+
+def tick(service: Service, header: Header) -> Outcome:
+    """Settles what is open, reads one block, decides, and carries the decision out; all of it is written down.
 
     Raises `RpcError`, `InputError`, or `SendError`.
     """
+    reign = service.journal.store.reign
+    if reign is not None:
+        reign.renew()
+    outcome, facts = _tick(service, header)
+    if outcome.status not in ("sent", "confirmed"):
+        service.journal.record(outcome.status, outcome.reason, header.number, facts)
+    return outcome
+
+
+_Facts = tuple[Snapshot, Policy, Decision]
+
+
+def _tick(  # noqa: PLR0911  each way out has its own reason
+    service: Service, header: Header
+) -> tuple[Outcome, _Facts | None]:
+    keeper, engine = service.keeper, service.engine
+    if engine is not None and (waiting := engine.settle(header)) is not None:
+        return Outcome("waiting", waiting.reason, header.number), None
+    policy = keeper.config.policy
     try:
         reading = keeper.lens.read_at(keeper.endpoint, header)
         decision = evaluate(keeper, reading)
     except Refused as refusal:
-        return Outcome("refused", str(refusal), header.number)
+        return Outcome("refused", str(refusal), header.number), None
+    snapshot = reading.snapshot()
+    facts = (snapshot, policy, decision)
+
+    def stop(status: Literal["hold", "refused"], reason: str) -> tuple[Outcome, _Facts]:
+        return Outcome(status, reason, header.number, decision), facts
+
     if decision.refused:
-        return Outcome("refused", decision.reason, header.number, decision)
+        return stop("refused", decision.reason)
     if decision.action == "hold":
-        return Outcome("hold", decision.reason, header.number, decision)
+        return stop("hold", decision.reason)
+    if (reason := _tripped(service, snapshot)) is not None:
+        return stop("refused", reason)
     if reading.block.timestamp < reading.vault.ready_at:
         wait = reading.vault.ready_at - reading.block.timestamp
-        return Outcome("hold", f"the vault is cooling down for another {wait} s", header.number, decision)
+        return stop("hold", f"the vault is cooling down for another {wait} s")
 
-    sending = keeper.config.sending
-    order = plan(reading, decision, sending.deadline_seconds).encode()
-    if signer is None:
+    order = plan(reading, decision, keeper.config.sending.deadline_seconds).encode()
+    if engine is None:
         simulate(keeper.endpoint, reading, reading.vault.keeper, order)
-        return Outcome("planned", decision.reason, header.number, decision, order)
-    check_role(reading, signer.address)
-    simulate(keeper.endpoint, reading, signer.address, order)
-    return Outcome(
-        "confirmed",
-        decision.reason,
-        header.number,
-        decision,
-        order,
-        _send(keeper, reading, decision, order, signer),
-    )
+        return Outcome("planned", decision.reason, header.number, decision, order), facts
+    check_role(reading, engine.signer.address)
+    simulate(keeper.endpoint, reading, engine.signer.address, order)
+    decision_id = service.journal.record("rebalance", decision.reason, header.number, facts)
+    intent = engine.submit(reading, decision, decision_id, order, reading.vault.nonce + 1)
+    return _await(service, engine, intent, Outcome("sent", decision.reason, header.number, decision, order)), facts
+
+
+def _await(service: Service, engine: Engine, intent: Intent, sent: Outcome) -> Outcome:
+    """The outcome once the batch is mined; `sent` as it is if that takes longer than a tick may."""
+    sending = service.keeper.config.sending
+    give_up_at = time.monotonic() + sending.timeout_seconds
+    while True:
+        try:
+            done = engine.realised(intent)
+        except RpcError:  # the bytes are out: a node that stumbles changes nothing about it
+            done = None
+        if done is not None:
+            return replace(sent, status="confirmed", realised=done)
+        if time.monotonic() >= give_up_at:
+            attempt = intent.attempts[-1] if intent.attempts else None
+            why = f"; {attempt.error}" if attempt is not None and attempt.error else ""
+            return replace(sent, reason=f"{sent.reason}; not mined yet, the next tick looks for it{why}")
+        time.sleep(sending.poll_seconds)
+
+
+def _tripped(service: Service, snapshot: Snapshot) -> str | None:
+    """Why the past, or the signer's purse, forbids a trade; None if nothing does."""
+    journal, breakers = service.journal, service.keeper.config.breakers
+    vault = journal.vault()
+    if vault is not None and vault.halted_at is not None:
+        return f"halted: {vault.halted_why}; `keeper resume` takes it back"
+    balance = None
+    if service.engine is not None:
+        balance = service.keeper.endpoint.quantity("eth_getBalance", service.engine.signer.address, "latest")
+    return tripped(history_of(journal, balance), snapshot, breakers)
 
 
 def evaluate(keeper: Keeper, reading: Reading) -> Decision:
@@ -143,42 +238,35 @@ def plan(reading: Reading, decision: Decision, deadline_seconds: int) -> Order:
 
 
 def run(
-    keeper: Keeper,
-    signer: Signer | None,
+    service: Service,
     stop: threading.Event,
     report: Callable[[Outcome], None],
     complain: Callable[[str], None],
 ) -> None:
     """Ticks once per new block until `stop` is set; a tick under way is finished first.
 
-    A node that stumbles or a plan that is outrun by the market is complained about, and the next block tried. What
-    may have cost gas is raised: sending on after an unexplained outcome would pay for it again.
+    What goes wrong is complained about, and the next block tried: what is open is settled first, so nothing is sent
+    twice.
+
+    Raises:
+        LostLease: another keeper has taken over.
     """
     seen = ""
+    compacted_at = 0.0
     while not stop.is_set():
         try:
-            header = keeper.endpoint.header()
+            header = service.keeper.endpoint.header()
             if header.hash != seen:
                 seen = header.hash
-                report(tick(keeper, header, signer))
-        except (RpcError, SimulationError) as error:
+                report(tick(service, header))
+            if service.clock() - compacted_at > DAY:
+                service.journal.compact(Retention())
+                compacted_at = service.clock()
+        except LostLease:
+            raise
+        except (RpcError, SendError) as error:
             complain(str(error))
-        stop.wait(keeper.config.interval_seconds)
-
-
-def _send(keeper: Keeper, reading: Reading, decision: Decision, order: bytes, signer: Signer) -> Realised:
-    config, endpoint = keeper.config, keeper.endpoint
-    transaction = prepare(
-        endpoint,
-        reading,
-        signer.address,
-        order,
-        sending=config.sending,
-        max_gas_price=config.policy.max_gas_price_wei,
-    )
-    signed = sign(endpoint, signer, transaction)
-    broadcast(endpoint, signed)
-    return realised(reading, decision, confirm(endpoint, signed.hash, reading.block.number, config.sending))
+        stop.wait(service.keeper.config.interval_seconds)
 
 
 def _realised_json(done: Realised) -> dict[str, Any]:

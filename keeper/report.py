@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from keeper.loop import Outcome
     from keeper.ops.status import Status
     from keeper.policy import Considered, Verdict
+    from keeper.submit.journal import Intent
+    from keeper.submit.journal.models import Decision as Decided
 
 _PIPE_WIDTH = 200
 
@@ -168,6 +172,65 @@ def print_outcome(outcome: Outcome) -> None:
             f"cost {usd(done.realised_cost)} in the pools ({usd(done.predicted_cost)} planned), "
             f"{done.gas_used} gas; amounts are {'' if done.predicted == done.realised else 'not '}those predicted"
         )
+
+
+def print_history(decisions: Sequence[Decided], intents: Sequence[Intent]) -> None:
+    """Decisions and batches, newest first."""
+    lines = table(">id", "when", ">block", ">ticks", "what", "why")
+    for row in decisions:
+        lines.add_row(str(row.id), _when(row.at), str(row.block_number), str(row.ticks), row.status, row.reason)
+    print_table(lines)
+    batches = table(">batch", "when", "state", ">tries", ">nonces", "what became of it")
+    for intent in intents:
+        nonces = f"{intent.account_nonce}/{intent.vault_nonce}"
+        batches.add_row(
+            str(intent.id),
+            _when(intent.created_at),
+            intent.state,
+            str(len(intent.attempts)),
+            nonces,
+            intent.why or "open",
+        )
+    if intents:
+        print_table(batches)
+
+
+def history_json(decisions: Sequence[Decided], intents: Sequence[Intent]) -> dict[str, object]:
+    """The same for programs; nothing in it could be sent."""
+    return {
+        "decisions": [
+            {
+                "id": row.id,
+                "at": row.at,
+                "block_number": row.block_number,
+                "ticks": row.ticks,
+                "status": row.status,
+                "reason": row.reason,
+                "replayable": row.body is not None,
+            }
+            for row in decisions
+        ],
+        "batches": [
+            {
+                "id": intent.id,
+                "created_at": intent.created_at,
+                "closed_at": intent.closed_at,
+                "state": str(intent.state),
+                "why": intent.why,
+                "account_nonce": intent.account_nonce,
+                "vault_nonce": intent.vault_nonce,
+                "attempts": [
+                    {"kind": attempt.kind, "hash": attempt.hash, "route": attempt.route, "error": attempt.error}
+                    for attempt in intent.attempts
+                ],
+            }
+            for intent in intents
+        ],
+    }
+
+
+def _when(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _rounded(raw: int, decimals: int) -> str:

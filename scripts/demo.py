@@ -22,7 +22,7 @@ from keeper.config import Config
 from keeper.devnet import DEV_KEYS, Devnet
 from keeper.devnet.world import transact
 from keeper.domain.snapshot import Snapshot
-from keeper.loop import Keeper, Outcome, tick
+from keeper.loop import Keeper, Outcome, Service, tick
 from keeper.report import print_decision
 from keeper.submit.deployer import DeployConfig, deploy
 from keeper.submit.sender import Realised
@@ -70,11 +70,14 @@ def _deploy(devnet: Devnet) -> Keeper:
     _say(f"vault {deployment.vault}: {config.name} ({config.symbol})")
 
     example = Config.load(ROOT / "examples" / "keeper.yaml")
+    for left_over in OUT.glob("demo-journal-*"):
+        left_over.unlink()
     return Keeper.assemble(
         example.model_copy(
             update={
                 "chain": example.chain.model_copy(update={"rpc_url": devnet.url}),
                 "deployment": OUT / "demo-deployment.json",
+                "journal": f"sqlite:///{OUT}/demo-journal-{{mode}}.sqlite",
                 "sending": example.sending.model_copy(update={"poll_seconds": 0.05}),
             }
         )
@@ -88,6 +91,7 @@ def _simulate(devnet: Devnet, keeper: Keeper) -> Run:
     keeper.check_chain()
     basket = keeper.read().snapshot()
     run = Run(_symbols(basket), [asset.target_weight / WAD for asset in basket.vault.assets])
+    service = Service.open(keeper, signer)
     prices, chance = devnet.prices(), random.Random(5)  # noqa: S311 - a made-up market, reproducible
     for hour in range(1, HOURS + 1):
         for symbol, (trend, noise) in TRENDS.items():
@@ -96,7 +100,7 @@ def _simulate(devnet: Devnet, keeper: Keeper) -> Run:
         devnet.refresh_feeds()
         devnet.move_prices({symbol: prices[symbol] for symbol in TRENDS})
         before = keeper.read()
-        outcome = tick(keeper, devnet.endpoint.header(), signer)
+        outcome = tick(service, devnet.endpoint.header())
         run.weights.append((hour, _weights(before)))
         click.echo(f"hour {hour:2}  drift {percent(_drift(before)):>7}  {_in_short(outcome)}")
         if outcome.status == "confirmed":
@@ -104,6 +108,7 @@ def _simulate(devnet: Devnet, keeper: Keeper) -> Run:
             after = keeper.read()
             run.weights.append((hour, _weights(after)))
             _explain(before, after, outcome)
+    service.close()
     return run
 
 

@@ -44,6 +44,8 @@ class Anvil:
             "timestamp": GENESIS_TIME,
             "block-base-fee-per-gas": BASE_FEE,
             "gas-limit": GAS_LIMIT,
+            # Final after two blocks, not after sixty-four: what waits for finality can be shown in a few steps.
+            "slots-in-an-epoch": 1,
         }
         # A dumped state is larger than the two megabytes that a request may have.
         command = [

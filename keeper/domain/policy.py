@@ -139,6 +139,12 @@ class Policy(Model):
         exclude_if=lambda age: age is None,
         description="breaker: refuse if an oracle price is older, seconds, above 0; off if absent",
     )
+    max_oracle_divergence: Annotated[Fraction, Field(gt=0)] | None = Field(
+        default=None,
+        exclude_if=lambda most: most is None,
+        description="breaker: refuse if the pools' price of an asset, weighted by depth, is further from the oracle's;"
+        " fraction, above 0; off if absent",
+    )
     max_gas_price_wei: Uint | None = Field(
         default=None,
         exclude_if=lambda price: price is None,

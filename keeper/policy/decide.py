@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from keeper.domain import Buy, Decision, Estimate, InputError, Limits, Policy, Sell, Snapshot
 from keeper.domain import Certificate as PrintedCertificate
-from keeper.policy.breakers import dear_gas, stale_price
+from keeper.policy.breakers import dear_gas, diverging_price, stale_price
 from keeper.policy.filters import LeftOut, admit
 from keeper.policy.guard import Basket, Violation, check_drift, check_outcome, tightened
 from keeper.policy.lag import gains
@@ -55,7 +55,7 @@ def consider(snapshot: Snapshot, policy: Policy) -> Considered:
         raise InputError("native_price is 0, so gas cannot be costed: give it, or set gas_price_wei to 0 in the policy")
     if snapshot.nav == 0:
         return _at_once(snapshot, "the vault holds nothing of value")
-    if refusal := stale_price(snapshot, policy):
+    if refusal := stale_price(snapshot, policy) or diverging_price(snapshot, policy):
         return _at_once(snapshot, refusal, refused=True)
     if reason := quiet(snapshot, policy) or _nothing_to_do(snapshot, policy):
         return _at_once(snapshot, reason)

@@ -17,6 +17,11 @@ def gains(snapshot: Snapshot, policy: Policy) -> Mapping[str, float] | None:
     if policy.feed_deviation is None:
         return None
     band = float(policy.feed_deviation)
+    return {token: min(max(ratio, 1 - band), 1 + band) for token, ratio in pool_prices(snapshot).items()}
+
+
+def pool_prices(snapshot: Snapshot) -> Mapping[str, float]:
+    """Per asset, its price in the pools over the oracle's; 1 where no pool trades it against another asset."""
     weight = dict.fromkeys(snapshot.asset, 0.0)
     total = dict.fromkeys(snapshot.asset, 0.0)
     for pool in snapshot.pools:
@@ -27,7 +32,4 @@ def gains(snapshot: Snapshot, policy: Policy) -> Mapping[str, float] | None:
             for token, price in ((pair[0], b / a), (pair[1], a / b)):
                 weight[token] += min(a, b)
                 total[token] += min(a, b) * price
-    return {
-        token: min(max(total[token] / weight[token], 1 - band), 1 + band) if weight[token] else 1.0
-        for token in snapshot.asset
-    }
+    return {token: total[token] / weight[token] if weight[token] else 1.0 for token in snapshot.asset}

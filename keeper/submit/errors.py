@@ -9,3 +9,11 @@ class SendError(Exception):
 
 class SimulationError(SendError):
     """The batch could not be carried out at the very block it was planned for. Nothing was sent."""
+
+
+class JournalError(SendError):
+    """The database refused. What was not written down is not sent."""
+
+
+class LostLease(SendError):  # noqa: N818  a state of affairs, not a fault
+    """Another keeper reigns. This one may watch, and neither write nor send."""

@@ -1,29 +1,24 @@
-"""From an order to a receipt: simulate, prepare, sign, broadcast, confirm, and read what really moved.
-
-Each step is a function of its own, because what is written down between them decides what a crash can lose.
-"""
+"""From an order to signed bytes, and from a receipt to what really moved. The order of steps is the engine's."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from keeper.chain import bindings
-from keeper.chain.errors import NodeError, RpcError
+from keeper.chain.errors import NodeError
 from keeper.chain.fields import Strict
 from keeper.chain.lens import Reading
 from keeper.chain.rpc import Endpoint
 from keeper.domain.decision import Decision
 from keeper.domain.errors import InputError
-from keeper.domain.snapshot import Block
 from keeper.submit.errors import SendError, SimulationError
 from keeper.submit.signer import SignedTransaction, Signer, check_may_sign
-from keeper.units import BPS, format_units, mul_div_up, percent
+from keeper.units import BPS, WAD, format_units, mul_div_up
 
 
 class Sending(Strict):
@@ -33,12 +28,17 @@ class Sending(Strict):
     """An order expires this long after the block it was made for."""
     gas_margin_bps: int = Field(default=2_000, ge=0, le=20_000)
     """Gas limit over the node's estimate."""
-    timeout_blocks: int = Field(default=25, gt=0)
-    """Stop waiting for a receipt after this many blocks."""
-    timeout_seconds: float = Field(default=600, gt=0)
-    """Stop waiting for a receipt after this long, should blocks stop coming."""
+    timeout_seconds: float = Field(default=60, ge=0)
+    """How long a tick waits for the receipt of what it has sent; later ticks look for it as well."""
     poll_seconds: float = Field(default=1, gt=0)
     """How often to ask for the receipt."""
+    replace_after_blocks: int = Field(default=5, gt=0)
+    """Offer higher fees when a transaction has waited for so many blocks."""
+    budget_percent: int = Field(default=400, ge=100, le=10_000)
+    """What all that is tried for one batch may cost at most, as a part of what the first try may cost. What cancelling
+    costs stays in reserve."""
+    finality: Literal["finalized", "safe"] = "finalized"
+    """The block that is taken for final."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,26 +107,36 @@ def simulate(endpoint: Endpoint, reading: Reading, sender: str, order: bytes) ->
 
 
 def prepare(
-    endpoint: Endpoint, reading: Reading, sender: str, order: bytes, *, sending: Sending, max_gas_price: int | None
+    endpoint: Endpoint,
+    reading: Reading,
+    sender: str,
+    order: bytes,
+    *,
+    sending: Sending,
+    max_gas_price: int | None,
+    above: tuple[int, int] = (0, 0),
 ) -> Transaction:
     """The transaction that carries the order, with its account nonce, gas limit and fees.
+
+    ``above`` are the least fees (maximum, priority) that replace what was sent before with the same account nonce.
 
     Raises `SendError` if the account has another transaction under way or cannot pay for this one.
     """
     nonce = endpoint.quantity("eth_getTransactionCount", sender, "latest")
     pending = endpoint.quantity("eth_getTransactionCount", sender, "pending")
-    if pending > nonce:
+    if pending > nonce and above == (0, 0):
         raise SendError(f"{sender} has {pending - nonce} transaction(s) under way: wait until they are mined")
     try:
         estimate = endpoint.quantity("eth_estimateGas", _call(reading, sender, order), reading.tag)
     except NodeError as error:
         raise _refused(error) from None
-    max_fee, priority_fee = fees(reading.block, max_gas_price)
+    max_fee, priority_fee = fees(reading.block.base_fee_per_gas, reading.block.priority_fee_per_gas, max_gas_price)
+    max_fee, priority_fee = max(max_fee, above[0]), max(priority_fee, above[1])
     transaction = Transaction(
         chain_id=reading.chain_id,
         sender=sender,
         to=reading.vault.address,
-        data=_calldata(order),
+        data=order_call(order),
         nonce=nonce,
         gas=mul_div_up(estimate, BPS + sending.gas_margin_bps, BPS),
         max_fee_per_gas=max_fee,
@@ -141,12 +151,12 @@ def prepare(
     return transaction
 
 
-def fees(block: Block, max_gas_price: int | None) -> tuple[int, int]:
+def fees(base_fee: int, priority_fee: int, max_gas_price: int | None) -> tuple[int, int]:
     """Maximum fee and priority fee, wei per gas: good for six full blocks in a row, never above `max_gas_price`."""
-    max_fee = 2 * block.base_fee_per_gas + block.priority_fee_per_gas
+    max_fee = 2 * base_fee + priority_fee
     if max_gas_price is not None:
         max_fee = min(max_fee, max_gas_price)
-    return max_fee, min(block.priority_fee_per_gas, max_fee)
+    return max_fee, min(priority_fee, max_fee)
 
 
 def sign(endpoint: Endpoint, signer: Signer, transaction: Transaction) -> SignedTransaction:
@@ -158,63 +168,7 @@ def sign(endpoint: Endpoint, signer: Signer, transaction: Transaction) -> Signed
     return signer.sign(transaction.fields())
 
 
-def broadcast(endpoint: Endpoint, signed: SignedTransaction) -> None:
-    """Hands the signed bytes to the node."""
-    try:
-        endpoint.request("eth_sendRawTransaction", "0x" + signed.raw.hex())
-    except NodeError as error:
-        raise SendError(f"the node refused transaction {signed.hash}: {error}") from None
-
-
-def confirm(endpoint: Endpoint, transaction_hash: str, sent_at_block: int, sending: Sending) -> dict[str, Any]:
-    """The receipt, once there is one. Raises `SendError` if none comes in time, or if the transaction reverted."""
-    give_up_at = time.monotonic() + sending.timeout_seconds
-    while True:
-        try:
-            receipt: dict[str, Any] | None = endpoint.request("eth_getTransactionReceipt", transaction_hash)
-            if receipt is not None:
-                break
-            waited = endpoint.quantity("eth_blockNumber") - sent_at_block
-        except RpcError:  # the transaction is out: a node that stumbles changes nothing about it
-            waited = 0
-        if waited >= sending.timeout_blocks or time.monotonic() >= give_up_at:
-            raise SendError(
-                f"transaction {transaction_hash} has no receipt after {waited} blocks; "
-                "it may still be mined, so look for it before sending anything else"
-            )
-        time.sleep(sending.poll_seconds)
-    if int(receipt["status"], 16) != 1:
-        raise SendError(f"transaction {transaction_hash} reverted in block {int(receipt['blockNumber'], 16)}")
-    return receipt
-
-
-def realised(reading: Reading, decision: Decision, receipt: Mapping[str, Any]) -> Realised:
-    """What a receipt says that the batch did. Raises `SendError` if there was no batch, or drift did not fall."""
-    vault = reading.vault.address
-    event = _rebalanced(vault, receipt)
-    if event["drift1"] >= event["drift0"]:
-        raise SendError(
-            f"transaction {receipt['transactionHash']} did not reduce drift: "
-            f"{percent(event['drift0'])} before, {percent(event['drift1'])} after"
-        )
-    predicted = predicted_changes(decision)
-    return Realised(
-        transaction=receipt["transactionHash"],
-        block_number=int(receipt["blockNumber"], 16),
-        gas_used=int(receipt["gasUsed"], 16),
-        gas_price=int(receipt["effectiveGasPrice"], 16),
-        nav_before=event["nav0"],
-        nav_after=event["nav1"],
-        drift_before=event["drift0"],
-        drift_after=event["drift1"],
-        predicted=predicted,
-        realised=realised_changes(vault, [facts.token.address for facts in reading.basket], receipt),
-        predicted_cost=_cost(reading, predicted),
-        realised_cost=event["nav0"] - event["nav1"],
-    )
-
-
-def _cost(reading: Reading, changes: Mapping[str, int]) -> int:
+def cost_of(reading: Reading, changes: Mapping[str, int]) -> int:
     """Value lost by net changes of the vault's balances at the prices read, USD WAD."""
     basket = reading.priced
     after = [
@@ -222,6 +176,17 @@ def _cost(reading: Reading, changes: Mapping[str, int]) -> int:
         for facts, balance in zip(reading.basket, basket.balances, strict=True)
     ]
     return basket.nav - basket.measure(after).nav
+
+
+def turnover_of(reading: Reading, changes: Mapping[str, int]) -> int:
+    """What net changes of the vault's balances turn over, both legs, WAD of NAV, at the prices read."""
+    basket = reading.priced
+    after = [
+        balance + changes.get(facts.token.address, 0)
+        for facts, balance in zip(reading.basket, basket.balances, strict=True)
+    ]
+    outcome = basket.measure(after)
+    return mul_div_up(outcome.sold + outcome.bought, WAD, basket.nav)
 
 
 def predicted_changes(decision: Decision) -> dict[str, int]:
@@ -249,7 +214,8 @@ def realised_changes(vault: str, basket: list[str], receipt: Mapping[str, Any]) 
     return {token: change for token, change in changes.items() if change}
 
 
-def _rebalanced(vault: str, receipt: Mapping[str, Any]) -> dict[str, Any]:
+def rebalanced(vault: str, receipt: Mapping[str, Any]) -> dict[str, Any]:
+    """The event of the batch in a receipt. Raises `SendError` if there is none."""
     abi = bindings.interface("IndexVault")
     topic = abi.topic("Rebalanced")
     for log in receipt["logs"]:
@@ -258,12 +224,13 @@ def _rebalanced(vault: str, receipt: Mapping[str, Any]) -> dict[str, Any]:
     raise SendError(f"transaction {receipt['transactionHash']} succeeded, but {vault} reports no rebalance")
 
 
-def _calldata(order: bytes) -> bytes:
+def order_call(order: bytes) -> bytes:
+    """The call of the vault that carries an order."""
     return bindings.interface("IndexVault").encode("rebalance", order)
 
 
 def _call(reading: Reading, sender: str, order: bytes) -> dict[str, str]:
-    return {"from": sender, "to": reading.vault.address, "data": "0x" + _calldata(order).hex()}
+    return {"from": sender, "to": reading.vault.address, "data": "0x" + order_call(order).hex()}
 
 
 def _refused(error: NodeError) -> SendError | NodeError:
