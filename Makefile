@@ -16,12 +16,12 @@ FORGE = $$(ls node_modules/@foundry-rs/forge-*/bin/forge | head -n 1)
 
 SOURCES := $(shell find contracts -name '*.sol' -not -path '*/.cache/*')
 
-.PHONY: help setup demo test test-contracts test-python test-fork fuzz mutate prove slither bench-gas check format clean lock
+.PHONY: help setup demo test test-contracts test-python test-fork fuzz coverage mutate prove slither bench-gas check format clean lock
 
 help: ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/.ready node_modules/.ready .ballast/solc/.ready .build/.ready ## install everything, locked, and compile the contracts
+setup: .venv/.ready node_modules/.ready .ballast/solc/.ready .build/.ready .ballast/kernels/.ready ## install everything, locked, and compile the contracts
 
 demo: setup ## rebalance a real basket through real DEX bytecode on the embedded chain
 	@$(BIN)/ape run demo
@@ -39,6 +39,9 @@ test-fork: setup ## ape: the fork suite, on the embedded chain or on MAINNET_RPC
 
 fuzz: setup ## the invariant campaign, a hundred times longer than in `make test`
 	@FOUNDRY_INVARIANT_RUNS=25600 $(FORGE) test --match-path 'tests/contracts/invariants/*'
+
+coverage: setup ## which lines and branches of the contracts the forge tests reach; fails below 99%
+	@$(BIN)/python scripts/coverage.py
 
 mutate: setup ## removes each guard in turn, moves each bound, turns each rounding: which would no test notice? (hours)
 	@$(BIN)/python scripts/mutate.py
@@ -97,6 +100,12 @@ node_modules/.ready: package-lock.json
 	@echo "installing npm packages ..."
 	@# Not `npm ci`: it insists that the lock lists Foundry's binaries for platforms that no registry may carry.
 	@npm install --no-save --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+.ballast/kernels/.ready: keeper/routing/kernels.py keeper/routing/jit.py .venv/.ready
+	@echo "compiling the solver's kernels (half a minute) ..."
+	@$(BIN)/python -m keeper.routing.warm
+	@mkdir -p $(@D)
 	@touch $@
 
 .ballast/solc/.ready: scripts/solc.js node_modules/.ready

@@ -93,7 +93,8 @@ class Listed:
 
 def main() -> int:
     """Measures everything, writes `gas.json`, prints the tables; 1 if an aim is missed."""
-    console = Console()
+    # As wide as the widest table, also where the output is not a terminal.
+    console = Console(width=120)
     with Devnet.start(progress=console.print) as devnet:
         bench = Bench(devnet)
         rebalances = {

@@ -337,6 +337,14 @@ contract IndexVault is VaultBase, ERC20, IIndexVault {
         uint256 minFill;
     }
 
+    /// @dev What the event of a batch tells, beside the tally.
+    struct Result {
+        uint256 nav0;
+        uint256 nav1;
+        uint256 drift0;
+        uint256 drift1;
+    }
+
     /// @inheritdoc IIndexVault
     function rebalance(bytes calldata order) external nonReentrant {
         Book memory b = BookLib.load(_book);
@@ -344,23 +352,16 @@ contract IndexVault is VaultBase, ERC20, IIndexVault {
         Tally memory tally = _tally;
         tally.nonce += 1;
         Terms memory terms = Terms(tally.nonce, int256(uint256(b.limits.maxSlippage)), b.limits.deadBand, 0);
-        (Before memory before, Outcome memory o) = _trade(order, b, tally, terms);
+        Result memory r = _trade(order, b, tally, terms);
         emit Rebalanced(
-            terms.nonce,
-            msg.sender,
-            before.nav,
-            o.nav,
-            Guard.driftOf(before),
-            Guard.driftOf(before, o),
-            tally.lossLevel,
-            tally.turnoverLevel
+            terms.nonce, msg.sender, r.nav0, r.nav1, r.drift0, r.drift1, tally.lossLevel, tally.turnoverLevel
         );
     }
 
     /// @inheritdoc IIndexVault
     function openAuction() external nonReentrant {
         Book memory b = BookLib.load(_book);
-        _checkNotPaused();
+        if (block.timestamp < _pausedUntil) revert RebalancingPaused(_pausedUntil);
         if (_auctionLive(b.auction)) revert AuctionRunning(_auctionOpenedAt);
         _checkSilence(b.auction);
         Before memory before = _valuated(b);
@@ -384,16 +385,9 @@ contract IndexVault is VaultBase, ERC20, IIndexVault {
         _auctionOpenedAt = uint40(block.timestamp);
         Tally memory tally = _tally;
         Terms memory terms = Terms(_openNonce, slippage, b.auction.openBand, b.auction.minFill);
-        (Before memory before, Outcome memory o) = _trade(order, b, tally, terms);
+        Result memory r = _trade(order, b, tally, terms);
         emit AuctionFilled(
-            terms.nonce,
-            msg.sender,
-            before.nav,
-            o.nav,
-            Guard.driftOf(before),
-            Guard.driftOf(before, o),
-            tally.lossLevel,
-            tally.turnoverLevel
+            terms.nonce, msg.sender, r.nav0, r.nav1, r.drift0, r.drift1, tally.lossLevel, tally.turnoverLevel
         );
     }
 
@@ -435,51 +429,56 @@ contract IndexVault is VaultBase, ERC20, IIndexVault {
     /// @param tally Comes with the keeper's nonce as it is to be stored; leaves as it was stored.
     function _trade(bytes calldata order, Book memory b, Tally memory tally, Terms memory terms)
         internal
-        returns (Before memory before, Outcome memory o)
+        returns (Result memory r)
     {
         (OrderHeader memory h, bytes calldata route) = order.open();
         _admit(h, b.limits, tally, terms.nonce);
 
-        before = _valuated(b);
-        Guard.checkDrift(before, terms.band);
+        Before memory before = _valuated(b);
+        (r.nav0, r.drift0) = (before.nav, Guard.checkDrift(before, terms.band));
 
         // Written before anything foreign is called: whatever re-enters elsewhere sees this order as used.
         _drain(tally, b.limits);
         _store(tally);
 
-        uint256[] memory floors = _push(order, h.sells, b, before.balances);
+        uint256[] memory floors = _push(order, h.buysAt, b, before.balances);
         // The tally is written before, and again after; nothing that could read it runs without the lock.
         // slither-disable-next-line reentrancy-benign
         ISwapExecutor(b.executor).execute(route);
 
-        uint256[] memory held = _tradable(b);
+        (uint256[] memory held,) = _tradable(b);
         _checkReceived(order, h, b, held, floors);
 
-        o = _judge(b, tally, terms, before, held);
+        _judge(b, tally, terms, before, Guard.measure(before, held), r);
         _store(tally);
     }
 
-    /// @dev Reverts unless the outcome passes the guard; enters it into the tally.
-    function _judge(Book memory b, Tally memory tally, Terms memory terms, Before memory before, uint256[] memory held)
-        internal
-        view
-        returns (Outcome memory o)
-    {
-        o = Guard.measure(before, held);
+    /// @dev Reverts unless the outcome passes the guard; enters it into the tally and into `r`.
+    function _judge(
+        Book memory b,
+        Tally memory tally,
+        Terms memory terms,
+        Before memory before,
+        Outcome memory o,
+        Result memory r
+    ) internal view {
         uint256 needed = Guard.progress(before, b.limits.minProgress, terms.minFill);
         (uint256 loss, uint256 turnover) =
             Guard.check(before, o, b.limits, terms.slippage, needed, tally.lossLevel, tally.turnoverLevel);
         // Both are at most their budgets, which are uint64.
         (tally.lossLevel, tally.turnoverLevel) = (uint64(loss), uint64(turnover));
-        if (Guard.driftOf(before, o) <= b.auction.openBand) tally.calmAt = uint40(block.timestamp);
+        (r.nav1, r.drift1) = (o.nav, Guard.driftOf(before, o));
+        if (r.drift1 <= b.auction.openBand) tally.calmAt = uint40(block.timestamp);
     }
 
     /// @dev Whether this order may run at all, and now.
     function _admit(OrderHeader memory h, Limits memory l, Tally memory tally, uint256 expectedNonce) internal view {
-        _checkNotPaused();
+        // Both in one read of the slot that they share.
+        (uint256 pausedUntil, uint256 epoch) = (_pausedUntil, _basketEpoch);
+        if (block.timestamp < pausedUntil) revert RebalancingPaused(pausedUntil);
         if (h.nonce != expectedNonce) revert WrongNonce(h.nonce, expectedNonce);
         if (block.timestamp > h.deadline) revert Expired(h.deadline, block.timestamp);
-        if (h.epoch != _basketEpoch) revert WrongEpoch(h.epoch, _basketEpoch);
+        if (h.epoch != epoch) revert WrongEpoch(h.epoch, epoch);
         uint256 readyAt = uint256(tally.settledAt) + l.cooldown;
         if (block.timestamp < readyAt) revert CoolingDown(block.timestamp, readyAt);
     }
@@ -487,14 +486,14 @@ contract IndexVault is VaultBase, ERC20, IIndexVault {
     /// @dev Sends out exactly what the order sells.
     /// @return floors What each balance is counted from when a buy's minimum is checked: a token may be sold and
     ///         bought in one order, as working capital of the route.
-    function _push(bytes calldata order, uint256 count, Book memory b, uint256[] memory held)
+    function _push(bytes calldata order, uint256 end, Book memory b, uint256[] memory held)
         internal
         returns (uint256[] memory floors)
     {
         floors = held.copy();
         uint256 least;
-        for (uint256 i; i < count; ++i) {
-            (uint256 index, uint256 amount, address to) = order.sellAt(i, least, floors.length);
+        for (uint256 next = OrderLib.HEADER; next < end;) {
+            (uint256 index, uint256 amount, address to) = order.sellAt(next, least, floors.length);
             uint256 at = Arrays.offset(index);
             address token = b.tokens.get(at);
             if (to == address(0)) to = b.executor;
@@ -504,6 +503,7 @@ contract IndexVault is VaultBase, ERC20, IIndexVault {
             // What is reserved for claims lies in the same balance and is not the basket's to sell.
             if (amount > floor) revert ExceedsBasket(token, amount, floor);
             unchecked {
+                next += OrderLib.SELL;
                 least = index + 1;
                 floors.set(at, floor - amount);
             }
@@ -519,9 +519,11 @@ contract IndexVault is VaultBase, ERC20, IIndexVault {
         uint256[] memory floors
     ) internal pure {
         uint256 least;
-        for (uint256 i; i < h.buys; ++i) {
-            (uint256 index, uint256 minAmount) = order.buyAt(h.sells, i, least, held.length);
+        uint256 end = h.routeAt;
+        for (uint256 next = h.buysAt; next < end;) {
+            (uint256 index, uint256 minAmount) = order.buyAt(next, least, held.length);
             unchecked {
+                next += OrderLib.BUY;
                 least = index + 1;
             }
             uint256 at = Arrays.offset(index);
@@ -539,10 +541,6 @@ contract IndexVault is VaultBase, ERC20, IIndexVault {
     function _checkSilence(AuctionTerms memory a) internal view {
         uint256 silentAt = uint256(_tally.calmAt) + a.keeperGrace;
         if (block.timestamp < silentAt) revert KeeperNotSilent(block.timestamp, silentAt);
-    }
-
-    function _checkNotPaused() internal view {
-        if (block.timestamp < _pausedUntil) revert RebalancingPaused(_pausedUntil);
     }
 
     /* ------------------------------------------------ INTERNAL ------------------------------------------------ */

@@ -203,10 +203,16 @@ contract PriceOracle is IPriceOracle {
         uint256 entry = book;
         for (uint256 i;; ++i) {
             (i, entry) = _plainPrices(tokens, i, quoted, entry, book + _entriesSize);
-            if (i == tokens.length) return quoted;
+            if (i == tokens.length) break;
             entry = _find(book, tokens[i], entry);
             (quoted[i],) = _quote(book, entry, true);
             entry += ENTRY;
+        }
+        // In memory an array looks as the ABI encodes it, but for the offset before it. There stands the end of the book,
+        // which nobody reads any more. The compiler would copy each price, which is 1,100 gas for nine.
+        assembly ("memory-safe") {
+            mstore(sub(quoted, 0x20), 0x20)
+            return(sub(quoted, 0x20), shl(5, add(mload(quoted), 2)))
         }
     }
 
@@ -218,16 +224,20 @@ contract PriceOracle is IPriceOracle {
         view
         returns (uint256, uint256)
     {
-        bytes4 selector = IAggregator.latestRoundData.selector;
+        // Offsets into both arrays from here on: where to go on, and where the tokens or the book will end.
+        unchecked {
+            end = (i + ((end - entry) / ENTRY).min(tokens.length - i)) << 5;
+            i <<= 5;
+        }
         assembly ("memory-safe") {
-            mstore(0x00, selector)
+            mstore(0x00, 0xfeaf968c) // latestRoundData()
             let reply := mload(0x40)
-            for {} and(lt(i, tokens.length), lt(entry, end)) {} {
+            for {} lt(i, end) {} {
                 let token := mload(entry)
-                if or(shr(160, token), xor(token, calldataload(add(tokens.offset, shl(5, i))))) { break }
+                if or(shr(160, token), xor(token, calldataload(add(tokens.offset, i)))) { break }
                 let feed := mload(add(entry, 0x20))
                 // The call comes first, arguments being evaluated from right to left, and takes the low bits of `feed`.
-                if iszero(and(gt(returndatasize(), 0x9f), staticcall(gas(), feed, 0x00, 0x04, reply, 0xa0))) {
+                if iszero(and(gt(returndatasize(), 0x9f), staticcall(gas(), feed, 0x1c, 0x04, reply, 0xa0))) {
                     break
                 }
                 let answer := mload(add(reply, 0x20))
@@ -237,12 +247,12 @@ contract PriceOracle is IPriceOracle {
                 let old := gt(sub(timestamp(), mload(add(reply, 0x60))), and(shr(160, feed), 0xffffffff))
                 let out := or(iszero(gt(price, shr(128, shl(128, bounds)))), iszero(lt(price, shr(128, bounds))))
                 if or(or(shr(190, answer), old), out) { break }
-                i := add(i, 1)
-                mstore(add(quoted, shl(5, i)), price)
+                i := add(i, 0x20)
+                mstore(add(quoted, i), price)
                 entry := add(entry, ENTRY)
             }
         }
-        return (i, entry);
+        return (i >> 5, entry);
     }
 
     /// @inheritdoc IPriceOracle

@@ -192,18 +192,26 @@ abstract contract VaultBase is IVaultEvents, ReentrancyGuardTransient {
 
     /// @dev What of a basket a rebalance may count on. A quarantined token is not asked: it may not move anyway, and
     ///      asking could be what it answers with a revert.
-    function _tradable(Book memory b) internal view returns (uint256[] memory held) {
+    /// @return held In index order, zero for a quarantined token.
+    /// @return dead How many are quarantined, which is known for nothing once each was looked at.
+    function _tradable(Book memory b) internal view returns (uint256[] memory held, uint256 dead) {
         (address[] memory tokens, bool[] memory quarantined) = (b.tokens, b.quarantined);
-        held = new uint256[](tokens.length);
         address unknown;
         // In assembly, twice in every rebalance: the call is laid out once and each answer lands where it belongs, which
-        // saves 9,500 gas for nine assets.
+        // saves 9,800 gas for nine assets.
         assembly ("memory-safe") {
             mstore(0x00, 0x70a08231) // balanceOf(address)
             mstore(0x20, address())
             let end := shl(5, add(mload(tokens), 1))
+            held := mload(0x40)
+            mstore(0x40, add(held, end))
+            mstore(held, mload(tokens))
             for { let at := 0x20 } lt(at, end) { at := add(at, 0x20) } {
-                if mload(add(quarantined, at)) { continue }
+                if mload(add(quarantined, at)) {
+                    mstore(add(held, at), 0)
+                    dead := add(dead, 1)
+                    continue
+                }
                 let token := mload(add(tokens, at))
                 if iszero(and(gt(returndatasize(), 0x1f), staticcall(gas(), token, 0x1c, 0x24, add(held, at), 0x20))) {
                     unknown := token
@@ -221,10 +229,11 @@ abstract contract VaultBase is IVaultEvents, ReentrancyGuardTransient {
 
     /// @dev The basket at oracle prices. Reverts if the oracle refuses any of them.
     function _valuated(Book memory b) internal view returns (Before memory before) {
-        before.balances = _tradable(b);
+        uint256 dead;
+        (before.balances, dead) = _tradable(b);
         before.units = b.units;
         before.weights = b.weightsNow();
-        before.prices = b.spread(_prices(b.oracle, b.live()));
+        before.prices = b.spread(_prices(b.oracle, b.live(dead)));
         Guard.valuate(before);
     }
 

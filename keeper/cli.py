@@ -141,12 +141,27 @@ def snapshot(config_path: Path, as_json: bool) -> int:
 @config_option
 @click.option("--snapshot", "snapshot_path", type=click.Path(path_type=Path), help="Decide on this file, offline.")
 @click.option("--policy", "policy_path", type=click.Path(path_type=Path), help="Decide by this policy file.")
+@click.option("--explain", is_flag=True, help="Also say where the cost goes and how good the plan is.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Draw the swaps into this .svg, .png or .pdf file.")
 @as_json
-def plan(config_path: Path, snapshot_path: Path | None, policy_path: Path | None, as_json: bool) -> int:
+def plan(  # noqa: PLR0917  click passes them by name
+    config_path: Path,
+    snapshot_path: Path | None,
+    policy_path: Path | None,
+    explain: bool,
+    picture: Path | None,
+    as_json: bool,
+) -> int:
     """Decide and show the decision; send nothing. With --snapshot and --policy, touch no network either."""
     from keeper.config import read_policy, read_snapshot
-    from keeper.policy import decide
-    from keeper.report import print_decision
+    from keeper.picture import check_format, draw_plan
+    from keeper.policy import consider
+    from keeper.report import print_decision, print_explanation
+
+    if picture is not None:
+        check_format(picture)
+    if as_json and explain:
+        raise click.UsageError("--explain is for people: leave out --json")
 
     if snapshot_path is None:
         keeper = _connect(config_path)
@@ -156,12 +171,52 @@ def plan(config_path: Path, snapshot_path: Path | None, policy_path: Path | None
         raise click.UsageError("--snapshot needs --policy")
     else:
         facts, policy = read_snapshot(snapshot_path), read_policy(policy_path)
-    decision = decide(facts, policy)
+    considered = consider(facts, policy)
+    decision = considered.decision
     if as_json:
         click.echo(decision.model_dump_json(indent=2))
     else:
         print_decision(facts, decision)
+    if explain:
+        print_explanation(facts, considered)
+    if picture is not None:
+        if decision.action == "rebalance" and considered.plan is not None:
+            draw_plan(facts, decision, considered.plan, picture)
+        else:
+            _complain(f"a hold has no swaps to draw: {picture} was not written")
     return _stop(f"refused: {decision.reason}", REFUSED) if decision.refused else 0
+
+
+@app.command()
+@click.argument("plan_path", metavar="PLAN", type=click.Path(path_type=Path))
+@click.option(
+    "--snapshot", "snapshot_path", required=True, type=click.Path(path_type=Path), help="What it was made from."
+)
+@click.option("--policy", "policy_path", required=True, type=click.Path(path_type=Path), help="What it was made by.")
+@as_json
+def verify(plan_path: Path, snapshot_path: Path, policy_path: Path, as_json: bool) -> int:
+    """Simulate a plan (as `plan --json` printed it) again and recompute its bound. Exit code 1 if it does not hold."""
+    from keeper.config import read_plan, read_policy, read_snapshot
+    from keeper.policy import verify as check_plan
+    from keeper.report import print_verdict
+
+    facts, policy, decision = read_snapshot(snapshot_path), read_policy(policy_path), read_plan(plan_path)
+    if facts.nav == 0:
+        raise InputError(f"{snapshot_path}: the vault holds nothing of value, there is nothing to verify")
+    verdict = check_plan(facts, policy, decision)
+    if as_json:
+        _print_json(
+            {
+                "ok": not verdict.problems,
+                "problems": verdict.problems,
+                "objective_usd": verdict.objective,
+                "upper_bound_usd": verdict.bound,
+                "gap_usd": verdict.gap,
+            }
+        )
+    else:
+        print_verdict(facts, verdict)
+    return 0 if not verdict.problems else _stop(verdict.problems[0], FAILED)
 
 
 @app.command()

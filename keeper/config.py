@@ -15,8 +15,9 @@ from keeper.chain.deployment import Deployment
 from keeper.chain.fields import Address, Strict
 from keeper.chain.lens import Lens
 from keeper.chain.venues import Venue
+from keeper.domain.decision import Decision
 from keeper.domain.errors import InputError
-from keeper.domain.parse import explain, load_policy, load_snapshot
+from keeper.domain.parse import explain, load_decision, load_policy, load_snapshot
 from keeper.domain.policy import Policy
 from keeper.domain.snapshot import Snapshot
 from keeper.submit.sender import Sending
@@ -122,6 +123,15 @@ def read_snapshot(path: Path) -> Snapshot:
     text = read_text(path, "snapshot")
     try:
         return load_snapshot(text)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def read_plan(path: Path) -> Decision:
+    """Reads a decision that `keeper plan --json` printed. Raises `InputError`."""
+    text = read_text(path, "plan")
+    try:
+        return load_decision(text)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 

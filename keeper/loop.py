@@ -189,6 +189,8 @@ def _realised_json(done: Realised) -> dict[str, Any]:
         "gas_price": str(done.gas_price),
         "nav_before": str(done.nav_before),
         "nav_after": str(done.nav_after),
+        "predicted_cost": str(done.predicted_cost),
+        "realised_cost": str(done.realised_cost),
         "drift_before": str(done.drift_before),
         "drift_after": str(done.drift_after),
         "predicted": {token: str(amount) for token, amount in done.predicted.items()},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from keeper.domain.snapshot import Snapshot
     from keeper.loop import Outcome
     from keeper.ops.status import Status
+    from keeper.policy import Considered, Verdict
 
 _PIPE_WIDTH = 200
 
@@ -88,6 +90,72 @@ def print_decision(facts: Snapshot, decision: Decision) -> None:
         click.echo(f"buy  {amount(buy.amount, buy.token)}, at least {amount(buy.min_amount, buy.token)}")
 
 
+def print_explanation(facts: Snapshot, considered: Considered) -> None:
+    """Where the cost goes, what the certificate says, which pools were left out and why."""
+    from keeper.policy.costs import costs_of  # noqa: PLC0415 - the solver takes a second to import
+    from keeper.routing.verify import upper_bound  # noqa: PLC0415
+
+    decision, plan = considered.decision, considered.plan
+    if plan is None or plan.certificate is None:
+        click.echo("nothing was solved for: the reason above came first")
+        return
+    problem, certificate = plan.problem, plan.certificate
+    basis = 1e4 / problem.nav_usd
+    if decision.action == "rebalance":
+        costs = costs_of(plan, {buy.token: buy.min_amount for buy in decision.buys})
+        lines = table("where the cost goes", ">USD", ">bp of NAV")
+        for name, value in (
+            ("pool prices off the oracle's", costs.off_oracle),
+            ("pool fees", costs.fees),
+            ("price impact", costs.impact),
+            (f"gas ({plan.gas_units:,} units)", costs.gas),
+            ("sum", costs.off_oracle + costs.fees + costs.impact + costs.gas),
+            ("the same with pool prices inside the feeds' band", costs.at_pools + costs.gas),
+            ("a sandwich can take at most", costs.exposure),
+        ):
+            lines.add_row(name, f"{value:,.4f}", f"{value * basis:,.4f}")
+        print_table(lines)
+    held = decision.action == "hold"
+    objective = problem.hold if held else certificate.objective
+    proof = table("certificate", ">USD", ">bp of NAV")
+    for name, value in (
+        ("holding is worth", problem.hold),
+        ("the plan is worth", objective),
+        ("no plan is worth more than", max(certificate.bound, objective)),
+        ("so it is short of the best by at most", max(certificate.bound - objective, 0.0)),
+        ("of which from one pair per pool", certificate.structural),
+    ):
+        proof.add_row(name, f"{value:,.6f}", f"{value * basis:,.6f}")
+    if considered.left_out:
+        everything = upper_bound(replace(problem, pools=facts.pools), certificate.dual)
+        proof.add_row("the bound with the pools left out", f"{everything:,.6f}", f"{everything * basis:,.6f}")
+    print_table(proof)
+    names = ("value for value", "loss", "turnover", "progress")
+    for name, multiplier in zip(names, certificate.multipliers, strict=False):
+        if multiplier > 0:
+            click.echo(f"the vault's limit on {name} binds: a dollar more of it would be worth ${multiplier:.4f}")
+    for entry in considered.left_out:
+        click.echo(f"left out: {entry.pool}, {entry.why}")
+    for name in dict.fromkeys(plan.dropped):
+        click.echo(f"cut short: {name}, its input would come in only later")
+
+
+def print_verdict(facts: Snapshot, verdict: Verdict) -> None:
+    """What is wrong with a plan, and its figures as recomputed."""
+    for problem in verdict.problems:
+        click.echo(f"wrong: {problem}")
+    click.echo(f"worth {_dollars(verdict.objective)}")
+    if verdict.bound is not None and verdict.gap is not None:
+        share = verdict.gap * WAD / facts.nav * 1e4
+        click.echo(f"no plan is worth more than {_dollars(verdict.bound)}: the gap is {share:.6f} bp of NAV")
+    if not verdict.problems:
+        click.echo("every swap pays what the plan says")
+
+
+def _dollars(value: float) -> str:
+    return f"{'-' if value < 0 else ''}${abs(value):,.6f}"
+
+
 def print_outcome(outcome: Outcome) -> None:
     """What a tick came to, and for a batch that was sent what it did."""
     click.echo(f"block {outcome.block_number}: {outcome.status}: {outcome.reason}")
@@ -97,6 +165,7 @@ def print_outcome(outcome: Outcome) -> None:
         click.echo(
             f"transaction {done.transaction} in block {done.block_number}: drift {percent(done.drift_before)} -> "
             f"{percent(done.drift_after)}, NAV {usd(done.nav_before)} -> {usd(done.nav_after)}, "
+            f"cost {usd(done.realised_cost)} in the pools ({usd(done.predicted_cost)} planned), "
             f"{done.gas_used} gas; amounts are {'' if done.predicted == done.realised else 'not '}those predicted"
         )
 

@@ -134,7 +134,7 @@ abstract contract DevVenues {
         Position[] calldata positions
     ) external {
         manager.initialize(key, sqrtPriceX96);
-        manager.unlock(abi.encode(key, positions, false, 0));
+        manager.unlock(abi.encode(key, positions, IDevManager.Exchange(false, 0, 0)));
     }
 
     /// @notice Opens a pool of Balancer's Vault through a real factory and fills it.
@@ -172,27 +172,35 @@ abstract contract DevVenues {
         vault.joinPool(pool.getPoolId(), address(this), address(this), join);
     }
 
+    /// @dev Adds the liquidity, then does the exchange unless its amount is zero, and returns what that changed.
     function unlockCallback(bytes calldata data) external returns (bytes memory) {
         IDevManager manager = IDevManager(msg.sender);
-        (ManagedKey memory key, Position[] memory positions, bool zeroForOne, uint160 sqrtPriceX96) =
-            abi.decode(data, (ManagedKey, Position[], bool, uint160));
+        (ManagedKey memory key, Position[] memory positions, IDevManager.Exchange memory exchange) =
+            abi.decode(data, (ManagedKey, Position[], IDevManager.Exchange));
         for (uint256 i; i < positions.length; ++i) {
             int256 added = int256(uint256(positions[i].liquidity));
-            (int256 delta,) =
+            (int256 owed,) =
                 manager.modifyLiquidity(key, IDevManager.Range(positions[i].lower, positions[i].upper, added, 0), "");
-            _settle(manager, key, delta);
+            _settle(manager, key, owed);
         }
-        if (sqrtPriceX96 > 0) {
-            _settle(
-                manager, key, manager.swap(key, IDevManager.Exchange(zeroForOne, -type(int128).max, sqrtPriceX96), "")
-            );
-        }
-        return "";
+        if (exchange.amountSpecified == 0) return "";
+        int256 delta = manager.swap(key, exchange, "");
+        _settle(manager, key, delta);
+        return abi.encode(delta);
+    }
+
+    function _exchange(IDevManager manager, ManagedKey memory key, IDevManager.Exchange memory exchange)
+        internal
+        returns (int256 delta)
+    {
+        Position[] memory none;
+        return abi.decode(manager.unlock(abi.encode(key, none, exchange)), (int256));
     }
 
     function _trade(ManagedTrade calldata trade) internal {
-        Position[] memory none;
-        trade.manager.unlock(abi.encode(trade.key, none, trade.zeroForOne, trade.sqrtPriceX96));
+        _exchange(
+            trade.manager, trade.key, IDevManager.Exchange(trade.zeroForOne, -type(int128).max, trade.sqrtPriceX96)
+        );
     }
 
     function _trade(VaultTrade calldata trade) internal {

@@ -32,6 +32,7 @@ struct Book {
 ///         against words packed by hand, in whatever a vault does, and costs three times as much to write.
 library BookLib {
     using Arrays for bool[];
+    using BookLib for Book;
 
     /// @notice Writes a new data contract.
     function save(Book memory b) internal returns (address pointer) {
@@ -70,9 +71,13 @@ library BookLib {
 
     /// @notice The tokens that have a price: all but the quarantined ones.
     function live(Book memory b) internal pure returns (address[] memory tokens) {
-        uint256 n = b.tokens.length;
-        uint256 dead = b.quarantined.count();
+        return b.live(b.quarantined.count());
+    }
+
+    /// @notice The same, by who knows already that `dead` are quarantined.
+    function live(Book memory b, uint256 dead) internal pure returns (address[] memory tokens) {
         if (dead == 0) return b.tokens;
+        uint256 n = b.tokens.length;
         tokens = new address[](n - dead);
         uint256 k;
         for (uint256 i; i < n; ++i) {

@@ -23,13 +23,13 @@ struct Order {
     Buy[] buys;
 }
 
-/// @notice The fixed part of an order.
+/// @notice The fixed part of an order, and where its parts begin: the sells at `OrderLib.HEADER`.
 struct OrderHeader {
     uint256 nonce;
     uint256 deadline;
     uint256 epoch;
-    uint256 sells;
-    uint256 buys;
+    uint256 buysAt;
+    uint256 routeAt;
 }
 
 /// @title  OrderLib
@@ -81,25 +81,26 @@ library OrderLib {
         h.nonce = word >> 192;
         h.deadline = uint40(word >> 152);
         h.epoch = uint32(word >> 120);
-        h.sells = uint8(word >> 112);
-        h.buys = uint8(word >> 104);
-        uint256 end = HEADER + h.sells * SELL + h.buys * BUY;
-        if (data.length < end) revert MalformedOrder(data.length, end);
-        route = data[end:];
+        // Not above 14 kB.
+        unchecked {
+            h.buysAt = HEADER + uint8(word >> 112) * SELL;
+            h.routeAt = h.buysAt + uint8(word >> 104) * BUY;
+        }
+        if (data.length < h.routeAt) revert MalformedOrder(data.length, h.routeAt);
+        route = data[h.routeAt:];
     }
 
-    /// @notice Sell number `i` of an opened order.
+    /// @notice The sell at offset `at` of an opened order.
     /// @param  least The least index it may name: one more than the sell before it.
     /// @param  count Number of assets in the basket.
-    function sellAt(bytes calldata data, uint256 i, uint256 least, uint256 count)
+    function sellAt(bytes calldata data, uint256 at, uint256 least, uint256 count)
         internal
         pure
         returns (uint256 index, uint256 amount, address to)
     {
+        uint256 word = _word(data, at);
+        index = word >> 248;
         unchecked {
-            uint256 at = HEADER + i * SELL;
-            uint256 word = _word(data, at);
-            index = word >> 248;
             if (index < least) revert IndexNotAscending(least - 1, index);
             if (index >= count) revert IndexOutOfRange(index, count);
             amount = uint128(word >> 120);
@@ -107,19 +108,19 @@ library OrderLib {
         }
     }
 
-    /// @notice Buy number `i` of an opened order; `sells` as in its header, the rest as in `sellAt`.
-    function buyAt(bytes calldata data, uint256 sells, uint256 i, uint256 least, uint256 count)
+    /// @notice The buy at offset `at` of an opened order; the rest as in `sellAt`.
+    function buyAt(bytes calldata data, uint256 at, uint256 least, uint256 count)
         internal
         pure
         returns (uint256 index, uint256 minAmount)
     {
+        uint256 word = _word(data, at);
+        index = word >> 248;
         unchecked {
-            uint256 word = _word(data, HEADER + sells * SELL + i * BUY);
-            index = word >> 248;
             if (index < least) revert IndexNotAscending(least - 1, index);
-            if (index >= count) revert IndexOutOfRange(index, count);
-            minAmount = uint128(word >> 120);
         }
+        if (index >= count) revert IndexOutOfRange(index, count);
+        minAmount = uint128(word >> 120);
     }
 
     /// @dev The 32 bytes at `at`, with zeros beyond the end of calldata.

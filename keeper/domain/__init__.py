@@ -2,8 +2,8 @@
 
 from keeper.domain.decision import Buy, Certificate, Decision, Estimate, Sell, Swap
 from keeper.domain.errors import InputError
-from keeper.domain.parse import load_policy, load_snapshot
-from keeper.domain.policy import Always, Band, GasUnits, Policy, Trigger
+from keeper.domain.parse import load_decision, load_policy, load_snapshot
+from keeper.domain.policy import Always, Band, Covariance, GasUnits, Policy, Trigger
 from keeper.domain.snapshot import AssetState, Block, Limits, Snapshot, Token, VaultState
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Block",
     "Buy",
     "Certificate",
+    "Covariance",
     "Decision",
     "Estimate",
     "GasUnits",
@@ -25,6 +26,7 @@ __all__ = [
     "Token",
     "Trigger",
     "VaultState",
+    "load_decision",
     "load_policy",
     "load_snapshot",
 ]

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from keeper.domain.decision import Decision
 from keeper.domain.errors import InputError
 from keeper.domain.policy import Policy
 from keeper.domain.snapshot import Snapshot
@@ -39,6 +40,18 @@ def load_policy(text: str) -> Policy:
         return Policy.model_validate(_parse(text))
     except ValidationError as error:
         raise InputError(f"policy: {explain(error)}") from None
+
+
+def load_decision(text: str) -> Decision:
+    """Read a decision as ``keeper plan --json`` prints it.
+
+    Raises:
+        InputError: it is malformed.
+    """
+    try:
+        return Decision.model_validate_json(text)
+    except ValidationError as error:
+        raise InputError(f"plan: {explain(error)}") from None
 
 
 def explain(error: ValidationError) -> str:

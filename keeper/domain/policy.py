@@ -3,8 +3,12 @@
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from keeper.domain.errors import InputError
+from keeper.domain.snapshot import Snapshot
 from keeper.pools.base import Model
 from keeper.units import Fraction, Number, Uint
 
@@ -57,6 +61,45 @@ class GasUnits(Model):
         return units
 
 
+class Covariance(Model):
+    """A covariance matrix of the basket, relative to that of the typical asset: the identity changes nothing."""
+
+    tokens: tuple[str, ...] = Field(description="addresses or symbols of all assets, in the order of the matrix")
+    matrix: tuple[tuple[Number, ...], ...] = Field(description="symmetric, no negative eigenvalue")
+
+    @model_validator(mode="after")
+    def _is_a_covariance(self) -> Self:
+        size = len(self.tokens)
+        if len(self.matrix) != size or any(len(row) != size for row in self.matrix):
+            raise ValueError(f"the matrix must be {size} by {size}, one row and column for each token")
+        matrix = np.array(self.matrix)
+        scale = float(np.abs(matrix).max(initial=0))
+        if not np.allclose(matrix, matrix.T, atol=1e-12 * scale):
+            raise ValueError("the matrix is not symmetric")
+        least = float(np.linalg.eigvalsh(matrix).min(initial=0))
+        if least < -1e-9 * scale or scale == 0:
+            raise ValueError(f"the matrix is no covariance: its least eigenvalue is {least:.4g}")
+        return self
+
+    def of(self, snapshot: Snapshot) -> NDArray[np.float64]:
+        """The matrix by index of the basket, shape (assets, assets).
+
+        Raises:
+            InputError: an asset is not listed.
+        """
+        place = {name.lower(): k for k, name in enumerate(self.tokens)}
+        order = []
+        for asset in snapshot.vault.assets:
+            k = place.get(asset.token.lower(), place.get(snapshot.symbol(asset.token).lower()))
+            if k is None:
+                raise InputError(f"policy: covariance does not list {snapshot.symbol(asset.token)}: add it to tokens")
+            order.append(k)
+        matrix: NDArray[np.float64] = np.array(self.matrix)[np.ix_(order, order)]
+        # What has no variance at all would leave the solver without a unique answer.
+        ridge: NDArray[np.float64] = np.eye(len(order)) * (1e-9 * float(np.abs(matrix).max()))
+        return matrix + ridge
+
+
 class Policy(Model):
     """How the keeper decides. Only ``trigger`` and ``tracking_penalty`` must be given."""
 
@@ -80,8 +123,16 @@ class Policy(Model):
         description="the part of each of the vault's limits that a plan may use, since prices move before inclusion;"
         " fraction, above 0 to 1",
     )
-    max_hops: Annotated[int, Field(ge=1, le=3)] = Field(
-        default=3, description="most swaps from a sold to a bought asset"
+    covariance: Covariance | None = Field(
+        default=None,
+        exclude_if=lambda covariance: covariance is None,
+        description="how distances of different assets add up, in place of the identity: two that move together cancel",
+    )
+    feed_deviation: Annotated[Fraction, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        exclude_if=lambda band: band is None,
+        description="the feeds' deviation threshold: a disagreement of pools and oracle below it is lag and not gain;"
+        " fraction, above 0 to below 1, off if absent",
     )
     max_price_age: Annotated[int, Field(gt=0)] | None = Field(
         default=None,
@@ -97,5 +148,11 @@ class Policy(Model):
         default=None,
         exclude_if=lambda floor: floor is None,
         description="filter: leave out pools whose priced side is worth less at the current price, USD, above 0;"
+        " off if absent",
+    )
+    oracle_band: Annotated[Fraction, Field(gt=0)] | None = Field(
+        default=None,
+        exclude_if=lambda band: band is None,
+        description="filter: leave out pools whose price of two assets is further from the oracle's; fraction, above 0;"
         " off if absent",
     )

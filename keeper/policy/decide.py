@@ -1,12 +1,15 @@
 """`decide`: from the facts and the policy to a decision, with nothing else in between."""
 
+from dataclasses import dataclass, replace
+
 from keeper.domain import Buy, Decision, Estimate, InputError, Limits, Policy, Sell, Snapshot
+from keeper.domain import Certificate as PrintedCertificate
 from keeper.policy.breakers import dear_gas, stale_price
-from keeper.policy.filters import deep_pools
-from keeper.policy.guard import Basket, check_drift, tightened
-from keeper.policy.sizing import Sized, best_size
+from keeper.policy.filters import LeftOut, admit
+from keeper.policy.guard import Basket, Violation, check_drift, check_outcome, tightened
+from keeper.policy.lag import gains
 from keeper.policy.triggers import quiet
-from keeper.routing import Market, Plan, Problem
+from keeper.routing import Plan, Problem, optimise
 from keeper.units import (
     WAD,
     amount_of_up,
@@ -21,6 +24,17 @@ from keeper.units import (
 
 _NEGLIGIBLE = 10**9
 """A gap below NAV over this is rounding."""
+_TIGHTER = (1.0, 0.999999, 0.9999, 0.99)
+"""Parts of the limits that are planned for in turn, should rounding carry a plan across one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Considered:
+    """A decision with what led to it, for people: the plan (of a hold: the best one found) and the pools left out."""
+
+    decision: Decision
+    plan: Plan | None
+    left_out: tuple[LeftOut, ...]
 
 
 def decide(snapshot: Snapshot, policy: Policy) -> Decision:
@@ -29,34 +43,82 @@ def decide(snapshot: Snapshot, policy: Policy) -> Decision:
     With limits in the snapshot every plan passes the vault's guard with room to spare (``policy.headroom_share``).
 
     Raises:
-        InputError: gas has a price but the native token has none.
+        InputError: gas has a price but the native token has none, or the policy's covariance does not fit the basket.
     """
-    gas_price = snapshot.block.gas_price if policy.gas_price_wei is None else policy.gas_price_wei
+    return consider(snapshot, policy).decision
+
+
+def consider(snapshot: Snapshot, policy: Policy) -> Considered:
+    """As `decide`, with what led to the decision."""
+    gas_price = _gas_price(snapshot, policy)
     if gas_price > 0 and snapshot.native_price == 0:
         raise InputError("native_price is 0, so gas cannot be costed: give it, or set gas_price_wei to 0 in the policy")
     if snapshot.nav == 0:
-        return _hold(snapshot, "the vault holds nothing of value")
+        return _at_once(snapshot, "the vault holds nothing of value")
     if refusal := stale_price(snapshot, policy):
-        return _hold(snapshot, refusal, refused=True)
+        return _at_once(snapshot, refusal, refused=True)
     if reason := quiet(snapshot, policy) or _nothing_to_do(snapshot, policy):
-        return _hold(snapshot, reason)
+        return _at_once(snapshot, reason)
     if refusal := dear_gas(gas_price, policy):
-        return _hold(snapshot, refusal, refused=True)
+        return _at_once(snapshot, refusal, refused=True)
 
-    pools = deep_pools(snapshot, policy)
+    problem, left_out = problem_of(snapshot, policy)
+    plan, violation = _within_limits(problem)
+    notes = _notes(plan, left_out)
+    if reason := _why_not(plan, violation):
+        decision = _hold(snapshot, reason + notes, certificate=_printed(_held(plan)))
+    else:
+        decision = _rebalance(plan, policy, notes)
+    return Considered(decision, plan, left_out)
+
+
+def problem_of(snapshot: Snapshot, policy: Policy) -> tuple[Problem, tuple[LeftOut, ...]]:
+    """What the router is asked, and the pools that the policy's filters leave out."""
+    pools, left_out = admit(snapshot, policy)
     problem = Problem(
         snapshot=snapshot,
-        market=Market.of(pools),
+        pools=pools,
         tracking_penalty=policy.tracking_penalty,
         gas_units=policy.gas_units,
-        gas_price=gas_price,
-        max_hops=policy.max_hops,
+        gas_price=_gas_price(snapshot, policy),
+        limits=_tight(snapshot, policy),
+        covariance=None if policy.covariance is None else policy.covariance.of(snapshot),
+        gains=gains(snapshot, policy),
     )
-    sized = best_size(problem, _tight(snapshot, policy))
-    notes = _notes(sized.plan, len(snapshot.pools) - len(pools))
-    if reason := _why_not(sized):
-        return _hold(snapshot, reason + notes)
-    return _rebalance(sized, policy, notes)
+    return problem, left_out
+
+
+def _gas_price(snapshot: Snapshot, policy: Policy) -> int:
+    return snapshot.block.gas_price if policy.gas_price_wei is None else policy.gas_price_wei
+
+
+def _at_once(snapshot: Snapshot, reason: str, *, refused: bool = False) -> Considered:
+    return Considered(_hold(snapshot, reason, refused=refused), None, ())
+
+
+def _within_limits(problem: Problem) -> tuple[Plan, Violation | None]:
+    """The best plan, and the limit that it would break, if any."""
+    limits = problem.limits
+    if limits is None:
+        return optimise(problem), None
+    basket = Basket.of(problem.snapshot)
+    plan, violation = optimise(problem), None
+    for part in _TIGHTER:
+        if part < 1:
+            plan = optimise(replace(problem, limits=_scaled(limits, part)))
+        if not plan.swaps:
+            return plan, None
+        after = [balance + change for balance, change in zip(basket.balances, plan.changes, strict=True)]
+        violation = check_outcome(basket, basket.measure(after), limits)
+        if violation is None:
+            break
+    return plan, violation
+
+
+def _scaled(limits: Limits, part: float) -> Limits:
+    less = ("max_slippage", "max_batch_loss", "loss_headroom", "turnover_headroom")
+    values = {name: int(getattr(limits, name) * part) for name in less}
+    return limits.model_copy(update=values | {"min_progress": int(limits.min_progress / part) + 1})
 
 
 def _tight(snapshot: Snapshot, policy: Policy) -> Limits | None:
@@ -82,36 +144,81 @@ def _nothing_to_do(snapshot: Snapshot, policy: Policy) -> str | None:
     return None
 
 
-def _why_not(sized: Sized) -> str | None:
+def _why_not(plan: Plan, violation: Violation | None) -> str | None:
     """Why the best plan is not to be carried out; None if it is."""
-    plan = sized.plan
+    problem = plan.problem
+    hold = problem.hold
+    if violation is not None:
+        return f"no plan stays within the vault's limits: of the best one, {violation.message}"
     if not plan.swaps:
-        return "no trade towards the targets is possible"
-    if sized.violation is not None:
-        return (
-            f"no plan stays within the vault's limits: {percent(sized.fraction)} of the way, {sized.violation.message}"
-        )
-    hold = Plan(plan.problem, plan.problem.market)
-    if plan.objective > hold.objective:
+        if len(problem.unreached) == len(problem.snapshot.vault.assets):
+            return "no trade towards the targets is possible"
+        if problem.limits is not None and (violation := _forbidden(problem, problem.limits)) is not None:
+            return f"no plan stays within the vault's limits: of the best one without them, {violation.message}"
+        without_gas = replace(problem, gas_price=0) if problem.gas_price else None
+        best = None if without_gas is None else optimise(without_gas)
+        if best is None or not best.swaps:
+            return (
+                "rebalancing does not pay: the pools take more for any trade than it takes off a tracking penalty of"
+                f" {_usd(-hold)}"
+            )
+        plan = replace(best, problem=problem)
+    if plan.objective > hold:
         return None
     return (
-        f"rebalancing does not pay: going {percent(sized.fraction)} of the way takes"
-        f" {_usd(hold.tracking - plan.tracking)} off a tracking penalty of {_usd(hold.tracking)} and costs"
-        f" {_usd(to_float(plan.cost) + plan.gas_usd)} (trading {usd(plan.cost)}, gas {_usd(plan.gas_usd)})"
+        f"rebalancing does not pay: the best plan takes {_usd(-hold - plan.tracking)} off a tracking penalty of"
+        f" {_usd(-hold)} and costs {_usd(to_float(plan.cost) + plan.gas_usd)} (trading {usd(plan.cost)}, gas"
+        f" {_usd(plan.gas_usd)}): {_usd(hold - plan.objective)} too much"
     )
 
 
-def _notes(plan: Plan, left_out: int) -> str:
-    symbols = sorted(map(plan.problem.snapshot.symbol, plan.without_path))
-    unreached = f"; no route for {', '.join(symbols)}" if symbols else ""
-    return unreached + (f"; pools left out below the liquidity floor: {left_out}" if left_out else "")
+def _forbidden(problem: Problem, limits: Limits) -> Violation | None:
+    """The limit that forbids what would be best without limits; None if nothing would be."""
+    free = optimise(replace(problem, limits=None))
+    if free.worth <= problem.hold:
+        return None
+    basket = Basket.of(problem.snapshot)
+    after = [balance + change for balance, change in zip(basket.balances, free.changes, strict=True)]
+    return check_outcome(basket, basket.measure(after), limits)
 
 
-def _rebalance(sized: Sized, policy: Policy, notes: str) -> Decision:
-    plan = sized.plan
+def _held(plan: Plan) -> Plan:
+    """The certificate of doing nothing instead."""
+    certificate = plan.certificate
+    if certificate is None:
+        return plan
+    hold = plan.problem.hold
+    return replace(plan, certificate=replace(certificate, objective=hold, bound=max(certificate.bound, hold)))
+
+
+def _printed(plan: Plan) -> PrintedCertificate | None:
+    certificate = plan.certificate
+    if certificate is None:
+        return None
+    return PrintedCertificate(
+        objective_usd=certificate.objective,
+        upper_bound_usd=certificate.bound,
+        gap_usd=certificate.gap,
+        dual=certificate.dual,
+    )
+
+
+def _notes(plan: Plan, left_out: tuple[LeftOut, ...]) -> str:
+    symbols = sorted(map(plan.problem.snapshot.symbol, plan.problem.unreached))
+    notes = f"; no route for {', '.join(symbols)}" if symbols else ""
+    if plan.dropped:
+        notes += f"; pools whose trades would need tokens before they come in: {len(plan.dropped)}"
+    for why in dict.fromkeys(entry.why for entry in left_out):
+        notes += f"; pools left out {why}: {sum(entry.why == why for entry in left_out)}"
+    if any(getattr(pool, "tick_range", None) is not None for pool in plan.problem.pools):
+        notes += "; the bound holds within the ticks that were read"
+    return notes
+
+
+def _rebalance(plan: Plan, policy: Policy, notes: str) -> Decision:
     snapshot = plan.problem.snapshot
     basket = Basket.of(snapshot)
-    gap_after = sum(abs(plan.excess(asset.token)) for asset in snapshot.vault.assets)
+    gap_after = sum(map(abs, plan.excess))
     estimate = Estimate(
         nav_usd=to_float(basket.nav),
         cost_usd=to_float(plan.cost),
@@ -120,51 +227,55 @@ def _rebalance(sized: Sized, policy: Policy, notes: str) -> Decision:
         drift_before=basket.gap / basket.nav,
         drift_after=gap_after / basket.nav,
     )
-    changes = [(asset.token, plan.changes.get(asset.token, 0)) for asset in snapshot.vault.assets]
-    sells = tuple(Sell(token=token, amount=-change) for token, change in changes if change < 0)
+    sent = plan.sent or {}
+    sells = tuple(
+        Sell(token=asset.token, amount=sent[asset.token]) for asset in snapshot.vault.assets if sent.get(asset.token)
+    )
     return Decision(
         action="rebalance",
         reason=(
-            f"going {percent(sized.fraction)} of the way to the targets takes drift from"
-            f" {percent(basket.drift)} to {percent(gap_after * WAD // basket.nav)} and costs"
+            f"drift goes from {percent(basket.drift)} to {percent(gap_after * WAD // basket.nav)}, which takes"
+            f" {_usd(-plan.problem.hold - plan.tracking)} off a"
+            f" tracking penalty of {_usd(-plan.problem.hold)} and costs"
             f" {_usd(to_float(plan.cost) + plan.gas_usd)} (trading {usd(plan.cost)}, gas {_usd(plan.gas_usd)}){notes}"
         ),
         swaps=plan.swaps,
         sells=sells,
-        buys=_buys(snapshot, policy, sells, [(token, change) for token, change in changes if change > 0]),
+        buys=_buys(plan, policy, {sell.token: sell.amount for sell in sells}),
         estimate=estimate,
-        certificate=None,
+        certificate=_printed(plan),
     )
 
 
-def _buys(
-    snapshot: Snapshot, policy: Policy, sells: tuple[Sell, ...], bought: list[tuple[str, int]]
-) -> tuple[Buy, ...]:
-    """Bought amounts with their minima: the simulation less slippage, or what the oracle demands if that is more.
+def _buys(plan: Plan, policy: Policy, sent: dict[str, int]) -> tuple[Buy, ...]:
+    """What comes back to the vault, with minima: simulated less slippage, or what the oracle demands if that is more.
 
-    The oracle's floor splits ``(1 - max_slippage) * sold`` over the bought assets by value, so that a batch which meets
-    every minimum also passes the vault's value-for-value test.
+    What was sent as working capital comes back too, so a token may be sold and bought; its net change counts. The
+    oracle's floor splits ``(1 - max_slippage) * sold`` over what is bought on balance, by value, so that a batch which
+    meets every minimum also passes the vault's value-for-value test.
     """
+    snapshot = plan.problem.snapshot
     limits = snapshot.vault.limits
-    prices = {token: (snapshot.asset[token].price, snapshot.token[token].decimals) for token in snapshot.asset}
-    sold_value = sum(value_of_up(sell.amount, *prices[sell.token]) for sell in sells)
-    values = [value_of(amount, *prices[token]) for token, amount in bought]
-    owed = 0 if limits is None else mul_div_up(sold_value, WAD - limits.max_slippage, WAD)
     kept = WAD - to_wad(policy.slippage)
-    return tuple(
-        Buy(
-            token=token,
-            amount=amount,
-            min_amount=max(
-                mul_div_up(amount, kept, WAD),
-                amount_of_up(mul_div_up(owed, value, sum(values)), *prices[token]) if owed else 0,
-            ),
-        )
-        for (token, amount), value in zip(bought, values, strict=True)
-    )
+    prices = {asset.token: (asset.price, snapshot.token[asset.token].decimals) for asset in snapshot.vault.assets}
+    back = {
+        asset.token: sent.get(asset.token, 0) + change
+        for asset, change in zip(snapshot.vault.assets, plan.changes, strict=True)
+    }
+    bought = {token: amount - sent.get(token, 0) for token, amount in back.items() if amount > sent.get(token, 0)}
+    least = {token: mul_div_up(amount, kept, WAD) for token, amount in back.items() if token not in bought}
+    sold_value = sum(value_of_up(sent.get(token, 0) - amount, *prices[token]) for token, amount in least.items())
+    values = {token: value_of(amount, *prices[token]) for token, amount in bought.items()}
+    owed = 0 if limits is None else mul_div_up(sold_value, WAD - limits.max_slippage, WAD)
+    for token, amount in bought.items():
+        floor = amount_of_up(mul_div_up(owed, values[token], sum(values.values())), *prices[token]) if owed else 0
+        least[token] = sent.get(token, 0) + max(mul_div_up(amount, kept, WAD), min(floor, amount))
+    return tuple(Buy(token=token, amount=amount, min_amount=least[token]) for token, amount in back.items() if amount)
 
 
-def _hold(snapshot: Snapshot, reason: str, *, refused: bool = False) -> Decision:
+def _hold(
+    snapshot: Snapshot, reason: str, *, refused: bool = False, certificate: PrintedCertificate | None = None
+) -> Decision:
     basket = Basket.of(snapshot)
     drift = basket.gap / basket.nav if basket.nav else 0.0
     estimate = Estimate(
@@ -177,7 +288,7 @@ def _hold(snapshot: Snapshot, reason: str, *, refused: bool = False) -> Decision
         sells=(),
         buys=(),
         estimate=estimate,
-        certificate=None,
+        certificate=certificate,
         refused=refused,
     )
 

@@ -1,6 +1,7 @@
 """Balancer V2 stable pools: ``ComposableStablePool``, whose own token is not among ``tokens``.
 
-Formula: ``StableMath._calcOutGivenIn`` with the fee taken from the input first.
+Formula: ``StableMath._calcOutGivenIn`` with the fee taken from the input first. Older stable pools round their
+invariant otherwise and are not of this kind.
 """
 
 from typing import Literal, Self
@@ -57,3 +58,11 @@ class BalancerStablePool(StableSwapPool):
             if abs(balance - before) <= 1:
                 return balance
         raise SwapError(f"pool {self.name}: its balance after the swap does not converge")
+
+    @property
+    def _kept_of_input(self) -> float:
+        return 1 - self.fee_fraction
+
+    @property
+    def _paid_of_output(self) -> float:
+        return 1.0

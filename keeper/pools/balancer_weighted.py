@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from keeper.pools.base import Listed, PoolId, SwapError, Swapped
+from keeper.pools.curves import Weighted
 from keeper.pools.log_exp_math import power_up
 from keeper.pools.multi_token import MAX_DECIMALS, FeeWad, Holding, MultiTokenPool
 from keeper.units import WAD, Wad, mul_div, mul_div_up, to_float
@@ -93,3 +94,15 @@ class BalancerWeightedPool(MultiTokenPool):
         # Slope and curvature at zero are those of a constant product with each side weighted by the other's share.
         both = held_in.weight + held_out.weight
         return 2 * held_in.balance * (held_out.weight / both), 2 * held_out.balance * (held_in.weight / both)
+
+    def curve(self, token_a: str, token_b: str) -> Weighted:
+        self._refuse_pair(token_a, token_b)
+        a, b = (self.holdings[self.tokens.index(token)] for token in (token_a, token_b))
+        return Weighted(
+            float(a.balance),
+            float(b.balance),
+            to_float(a.weight),
+            to_float(b.weight),
+            1 - self.fee_fraction,
+            to_float(_MAX_IN_RATIO) / (1 - self.fee_fraction),
+        )

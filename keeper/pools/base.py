@@ -8,6 +8,8 @@ from typing import Annotated, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from keeper.pools.curves import Curve
+
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
 """20 bytes in hex, in any spelling; compared without regard to case."""
 
@@ -100,6 +102,15 @@ class BasePool(Model):
     @abstractmethod
     def virtual_reserves(self, token_in: str, token_out: str) -> tuple[float, float]:
         """Raw reserves of the two in a constant-product pool that quotes this price and depth here, the fee aside."""
+
+    def least_input(self, token_in: str, token_out: str, amount_out: int, amount_in: int) -> int:
+        """The least input that pays what ``amount_in`` does; ``amount_in`` itself if that needs search."""
+        del token_in, token_out, amount_out
+        return amount_in
+
+    @abstractmethod
+    def curve(self, token_a: str, token_b: str) -> Curve:
+        """How these two trade, in the form that the solver works with."""
 
     def _refuse_pair(self, token_in: str, token_out: str) -> None:
         """Raises SwapError unless the pool trades these two against each other."""

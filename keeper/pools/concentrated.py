@@ -9,11 +9,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from functools import cached_property
+from math import exp, log1p
 from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from keeper.pools.base import PIPS, FeePips, Model, SwapError, Swapped, TwoTokenPool
+from keeper.pools.curves import Concentrated, Stretch
 from keeper.pools.sqrt_price_math import swap_step
 from keeper.pools.tick_math import (
     MAX_SQRT_PRICE,
@@ -25,6 +27,8 @@ from keeper.pools.tick_math import (
     tick_at_sqrt_price,
 )
 from keeper.units import Int, Uint
+
+_HALF_LOG = log1p(1e-4) / 2  # a tick is a factor of 1.0001 in the price
 
 TickIndex = Annotated[int, Field(ge=MIN_TICK, le=MAX_TICK)]
 Liquidity = Annotated[Uint, Field(lt=2**128)]
@@ -225,3 +229,42 @@ class ConcentratedPool(TwoTokenPool):
         root = self.sqrt_price_x96 / Q96
         reserves = self.liquidity / root, self.liquidity * root
         return reserves if self._zero_for_one(token_in, token_out) else reserves[::-1]
+
+    def least_input(self, token_in: str, token_out: str, amount_out: int, amount_in: int) -> int:
+        zero_for_one = self._zero_for_one(token_in, token_out)
+        limit = MIN_SQRT_PRICE + 1 if zero_for_one else MAX_SQRT_PRICE - 1
+        amount0, amount1, _ = self.swap_exact(zero_for_one, -amount_out, limit)
+        least = amount0 if zero_for_one else amount1
+        # The contract rounds exact outputs its own way: only what pays the same counts.
+        if least < amount_in and self.swap(token_in, token_out, least).amount_out == amount_out:
+            return least
+        return amount_in
+
+    def curve(self, token_a: str, token_b: str) -> Concentrated:
+        place = bisect_right(self._indexes, self.tick)
+        bottom, top = self.tick_range or (MIN_TICK, MAX_TICK)
+        down = self._stretches(
+            [(tick.index, -tick.liquidity_net) for tick in reversed(self.ticks[:place])], max(bottom, MIN_TICK)
+        )
+        up = self._stretches([(tick.index, tick.liquidity_net) for tick in self.ticks[place:]], min(top, MAX_TICK))
+        root, kept = self.sqrt_price_x96 / Q96, 1 - self.fee_fraction
+        if self._zero_for_one(token_a, token_b):
+            return Concentrated(root, kept, down, up)
+        inverted = [tuple(Stretch(1 / end, liquidity) for end, liquidity in way) for way in (up, down)]
+        return Concentrated(1 / root, kept, *inverted)
+
+    def _stretches(self, ticks: list[tuple[int, int]], last: int) -> tuple[Stretch, ...]:
+        """Constant liquidity between the current price, ``ticks`` (with what crossing them adds), and ``last``."""
+        found = []
+        liquidity = self.liquidity
+        for index, change in ticks:
+            found.append(Stretch(_root(index), float(liquidity)))
+            liquidity += change
+        if liquidity:
+            found.append(Stretch(_root(last), float(liquidity)))
+        return tuple(found)
+
+
+def _root(tick: int) -> float:
+    """Square root of the price at a tick."""
+    return exp(tick * _HALF_LOG)

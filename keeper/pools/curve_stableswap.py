@@ -1,6 +1,7 @@
 """Curve StableSwap pools: the plain ones, and any whose rates are known, such as metapools' own two tokens.
 
-Formula: ``exchange``; the fee is taken from the output before it is brought back to the token's decimals.
+Formula: ``exchange``; the fee is taken from the output before it is brought back to the token's decimals. Pools of the
+NG factory round their invariant in another order and raise the fee off the peg: they are not of this kind.
 """
 
 from typing import Annotated, Literal, Self
@@ -56,8 +57,6 @@ class CurveStableSwapPool(StableSwapPool):
         if amount_out == 0:
             raise SwapError(f"pool {self.name}: {amount_in} is too small to buy anything")
         withheld = mul_div(mul_div(fee, self.admin_fee, WAD), WAD, rate_out)
-        if amount_out + withheld >= self.holdings[place_out].balance:
-            raise SwapError(f"pool {self.name}: {amount_in} would take all that it holds")
         return Swapped(amount_out, self._after(place_in, amount_in, place_out, amount_out + withheld))
 
     def _balance(self, balances: list[int], place: int, invariant: int) -> int:
@@ -78,3 +77,11 @@ class CurveStableSwapPool(StableSwapPool):
             if abs(balance - before) <= 1:
                 return balance
         raise SwapError(f"pool {self.name}: its balance after the swap does not converge")
+
+    @property
+    def _kept_of_input(self) -> float:
+        return 1.0
+
+    @property
+    def _paid_of_output(self) -> float:
+        return 1 - self.fee_fraction

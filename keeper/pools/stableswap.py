@@ -6,6 +6,7 @@ invariant D. Both find D by the same iteration in integers; they differ in how t
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from math import prod
 from typing import Annotated, Self
@@ -13,6 +14,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from keeper.pools.base import Listed, SwapError
+from keeper.pools.curves import Stable
 from keeper.pools.multi_token import MAX_DECIMALS, FeeWad, Holding, MultiTokenPool
 from keeper.units import WAD, Uint, mul_div, to_float
 
@@ -89,7 +91,7 @@ class StableSwapPool(MultiTokenPool):
 
     def virtual_reserves(self, token_in: str, token_out: str) -> tuple[float, float]:
         self._refuse_pair(token_in, token_out)
-        balances = [holding.balance * (holding.rate / WAD) for holding in self.holdings]
+        balances = self._balances()
         ann = self.amplification / self.a_precision * len(balances)
         product = _product_term(balances, ann)
         place_in, place_out = (self.tokens.index(token) for token in (token_in, token_out))
@@ -101,6 +103,42 @@ class StableSwapPool(MultiTokenPool):
         reserve_in = 2 * price / curvature
         rate_in, rate_out = (self.holdings[place].rate / WAD for place in (place_in, place_out))
         return reserve_in / rate_in, reserve_in * price / rate_out
+
+    def curve(self, token_a: str, token_b: str) -> Stable:
+        self._refuse_pair(token_a, token_b)
+        balances = self._balances()
+        ann = self.amplification / self.a_precision * len(balances)
+        product = _product_term(balances, ann)
+        place_a, place_b = (self.tokens.index(token) for token in (token_a, token_b))
+        x, y = balances[place_a], balances[place_b]
+        # The invariant solved for D, given the product term that it goes with.
+        invariant = (ann * sum(balances) - product) / (ann - 1)
+        return Stable(
+            balance_a=x,
+            balance_b=y,
+            scale_a=self.holdings[place_a].rate / WAD,
+            scale_b=self.holdings[place_b].rate / WAD,
+            kept=self._kept_of_input,
+            paid=self._paid_of_output,
+            invariant=invariant,
+            share=invariant / ann,
+            others=sum(balances) - x - y,
+            product=product * x * y / ann,
+        )
+
+    def _balances(self) -> list[float]:
+        """As `_scaled`, in floats."""
+        return [holding.balance * (holding.rate / WAD) for holding in self.holdings]
+
+    @property
+    @abstractmethod
+    def _kept_of_input(self) -> float:
+        """The part of the input that is left after the fee."""
+
+    @property
+    @abstractmethod
+    def _paid_of_output(self) -> float:
+        """The part of the output that is left after the fee."""
 
 
 def _product_term(balances: Sequence[float], ann: float) -> float:

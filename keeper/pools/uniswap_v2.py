@@ -4,12 +4,14 @@ Formula: ``UniswapV2Pair.swap`` accepts any output that keeps the product of the
 output is ``floor(r_out * in * (1 - fee) / (r_in + in * (1 - fee)))``.
 """
 
+from math import sqrt
 from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
 from keeper.pools.base import PIPS, FeePips, SwapError, Swapped, TwoTokenPool
-from keeper.units import Uint
+from keeper.pools.curves import ConstantProduct
+from keeper.units import Uint, mul_div_up
 
 _MAX_RESERVE = 2**112 - 1  # the pair stores reserves as uint112 and reverts with OVERFLOW beyond
 
@@ -50,3 +52,16 @@ class UniswapV2Pool(TwoTokenPool):
     def virtual_reserves(self, token_in: str, token_out: str) -> tuple[float, float]:
         reserves = float(self.reserve0), float(self.reserve1)
         return reserves if self._zero_for_one(token_in, token_out) else reserves[::-1]
+
+    def curve(self, token_a: str, token_b: str) -> ConstantProduct:
+        reserve_a, reserve_b = self.virtual_reserves(token_a, token_b)
+        return ConstantProduct(sqrt(reserve_a * reserve_b), sqrt(reserve_b / reserve_a), 1 - self.fee_fraction)
+
+    def least_input(self, token_in: str, token_out: str, amount_out: int, amount_in: int) -> int:
+        reserve_in, reserve_out = (
+            (self.reserve0, self.reserve1)
+            if self._zero_for_one(token_in, token_out)
+            else (self.reserve1, self.reserve0)
+        )
+        kept = PIPS - self.fee_pips
+        return min(amount_in, mul_div_up(reserve_in * amount_out, PIPS, (reserve_out - amount_out) * kept))

@@ -6,17 +6,23 @@ a part for the protocol, which V4 adds to the liquidity providers' where V3 spli
 
 from typing import Literal, Self
 
-from keeper.pools.base import PoolId, SwapError, Swapped
+from keeper.pools.base import PIPS, PoolId, SwapError
 from keeper.pools.concentrated import ConcentratedPool
 
 _MAX_AMOUNT = 2**127 - 1
 
 
+def swap_fee(lp_fee_pips: int, protocol_fee_pips: int) -> int:
+    """The whole fee of a swap in millionths: the protocol's, then the providers' on what is left, rounded up."""
+    return protocol_fee_pips + lp_fee_pips - protocol_fee_pips * lp_fee_pips // PIPS
+
+
 class UniswapV4Pool(ConcentratedPool):
     """A pool whose swaps equal those of ``PoolManager`` to the wei.
 
-    ``address`` is the PoolManager and ``id`` the hash of the pool's key. ``fee_pips`` is the whole fee, the protocol's
-    part included. A pool of native ether lists WETH in its place, so token0 may be the greater address.
+    ``address`` is the PoolManager and ``id`` the hash of the pool's key. ``fee_pips`` is the whole fee (`swap_fee`), so
+    a pool whose protocol fee depends on the direction cannot be told here. A pool of native ether lists WETH in its
+    place, so token0 may be the greater address.
     """
 
     kind: Literal["uniswap_v4"] = "uniswap_v4"
@@ -27,10 +33,9 @@ class UniswapV4Pool(ConcentratedPool):
         """What a swap calls this pool: its id as the file spells it."""
         return self.id
 
-    def swap(self, token_in: str, token_out: str, amount_in: int) -> Swapped[Self]:
-        if amount_in > _MAX_AMOUNT:
-            raise SwapError(f"pool {self.name}: {amount_in} does not fit int128")
-        amount_out, after = super().swap(token_in, token_out, amount_in)
-        if amount_out > _MAX_AMOUNT:
-            raise SwapError(f"pool {self.name}: {amount_out} does not fit int128")
-        return Swapped(amount_out, after)
+    def swap_exact(self, zero_for_one: bool, amount_specified: int, sqrt_price_limit_x96: int) -> tuple[int, int, Self]:
+        amount0, amount1, after = super().swap_exact(zero_for_one, amount_specified, sqrt_price_limit_x96)
+        for amount in (amount0, amount1):
+            if abs(amount) > _MAX_AMOUNT:
+                raise SwapError(f"pool {self.name}: {amount} does not fit int128")
+        return amount0, amount1, after

@@ -1,6 +1,5 @@
-"""From how far to go to which swaps: the best single path for each match, simulated exactly."""
+"""From the facts to the best swaps: one convex problem over all pools and the whole basket, with a bound."""
 
-from keeper.routing.paths import Market, Path, best_path
-from keeper.routing.plan import Plan, Problem, plan_move
+from keeper.routing.plan import Certificate, Plan, Problem, optimise
 
-__all__ = ["Market", "Path", "Plan", "Problem", "best_path", "plan_move"]
+__all__ = ["Certificate", "Plan", "Problem", "optimise"]

@@ -1,193 +1,344 @@
-"""A rebalance that goes a given part of the way to the targets, one best path per sold and bought asset."""
+"""The best plan for a whole rebalance, in integers, with the bound that shows how good it is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from keeper.domain import GasUnits, Snapshot, Swap
-from keeper.routing.paths import Market, Path, best_path
-from keeper.units import WAD, amount_of, mul_div, to_float, value_of, value_of_up
+import numpy as np
 
-_RESIDUE = 10**6
-"""A match below this part of the whole move is what rounding left over, not worth a swap."""
+from keeper.domain import GasUnits, Limits, Snapshot, Swap
+from keeper.pools import BasePool
+from keeper.routing.integers import Ledger, Trade, carry_out
+from keeper.routing.jit import Floats, Ints
+from keeper.routing.market import Market
+from keeper.routing.selection import Selection, select
+from keeper.routing.solver import Goal, Solution
+from keeper.units import WAD, mul_div, to_float, value_of, value_of_up
+
+_ROUNDS = 24
+"""How often the rest of the problem is solved again, where not all trades could be carried out."""
+_WORTHWHILE = 1e-10
+"""What a round must add to be kept, as a part of the basket's value."""
+_MARGIN = 1e-7
+"""How far inside the limits the solver stays, as a part of each: rounding must not carry a plan across."""
+_DUST = 1e-12
+"""A trade below this part of the basket's value is rounding of the solver."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
-    """What to optimise: oracle value gained, less ``tracking_penalty / (2 NAV)`` times squared distance, less gas.
+    """What to optimise: gain at ``gains``, less ``tracking_penalty / (2 NAV)`` times squared distance, less gas.
 
-    ``gas_price`` is in wei per unit of gas. NAV must not be zero.
+    ``pools`` are those to route through. ``gains`` says what a dollar (by the oracle) of an asset is worth, 1 if
+    absent. ``covariance`` weighs the distances by index of the basket, shape (assets, assets); None for the identity.
+    ``gas_price`` is in wei per unit of gas; ``limits`` are to be used to the full. NAV must not be zero.
     """
 
     snapshot: Snapshot
-    market: Market
+    pools: tuple[BasePool, ...]
     tracking_penalty: float
     gas_units: GasUnits
     gas_price: int
-    max_hops: int
+    limits: Limits | None = None
+    covariance: Floats | None = None
+    gains: Mapping[str, float] | None = None
 
     @cached_property
-    def excess(self) -> Mapping[str, int]:
-        """Value above the target (negative: below) in USD WAD by asset, both rounded down."""
+    def excess(self) -> tuple[int, ...]:
+        """Value above the target (negative: below) in USD WAD by index of the basket, both rounded down."""
         snapshot = self.snapshot
-        return {
-            asset.token: value - mul_div(snapshot.nav, asset.target_weight, WAD)
+        return tuple(
+            value - mul_div(snapshot.nav, asset.target_weight, WAD)
             for asset, value in zip(snapshot.vault.assets, snapshot.values, strict=True)
-        }
+        )
+
+    @cached_property
+    def nav_usd(self) -> float:
+        """Value of the basket, USD."""
+        return to_float(self.snapshot.nav)
+
+    @cached_property
+    def penalty(self) -> Floats:
+        """Q by index of the basket: distances d (USD) from the targets cost d Q d / 2 USD. One row if diagonal."""
+        count = len(self.snapshot.vault.assets)
+        if self.covariance is None:
+            return np.full((1, count), self.tracking_penalty / self.nav_usd)
+        return self.covariance * (self.tracking_penalty / self.nav_usd)
+
+    @cached_property
+    def hold(self) -> float:
+        """What doing nothing is worth, USD: less than nothing by the tracking penalty."""
+        return -self.tracking(self.excess)
+
+    def tracking(self, excess: tuple[int, ...]) -> float:
+        """Tracking penalty of these distances (USD WAD by index of the basket), USD."""
+        distance = np.array([to_float(value) for value in excess])
+        weighted = self.penalty[0] * distance if len(self.penalty) == 1 else self.penalty @ distance
+        return float(distance @ weighted / 2)
 
     def gas_usd(self, units: int) -> float:
         """What ``units`` of gas cost, USD."""
         return to_float(units * self.gas_price) * to_float(self.snapshot.native_price)
 
-    def penalty(self, distance: int) -> float:
-        """What it costs that an asset is ``distance`` (USD WAD) away from its target, USD."""
-        return self.tracking_penalty * to_float(distance) ** 2 / (2 * to_float(self.snapshot.nav))
+    def gain(self, token: str) -> float:
+        """What a dollar (by the oracle) more of an asset is worth."""
+        return 1.0 if self.gains is None else self.gains.get(token, 1.0)
 
-    def price(self, token: str) -> tuple[int, int]:
-        """Price and decimals of an asset, as `value_of` and `amount_of` take them."""
-        return self.snapshot.asset[token].price, self.snapshot.token[token].decimals
+    @cached_property
+    def unit_values(self) -> dict[str, float]:
+        """Dollars per raw unit of each asset."""
+        snapshot = self.snapshot
+        return {
+            asset.token: to_float(asset.price) / 10 ** snapshot.token[asset.token].decimals
+            for asset in snapshot.vault.assets
+        }
+
+    @cached_property
+    def market(self) -> Market:
+        """The pools as the solver sees them."""
+        return Market.of(self.pools, self.unit_values)
+
+    @cached_property
+    def routable(self) -> Ints:
+        """1 for each curve that some way from the basket to the basket can lead through, else 0.
+
+        Without effect on the optimum are what cannot be reached, and a token that is no asset and that only one curve
+        trades.
+        """
+        market, assets = self.market, len(self.snapshot.vault.assets)
+        reached = np.arange(len(market.tokens)) < assets
+        while True:
+            joined = reached[market.a] | reached[market.b]
+            wider = reached.copy()
+            wider[market.a[joined]] = wider[market.b[joined]] = True
+            if (wider == reached).all():
+                break
+            reached = wider
+        on = (reached[market.a] & reached[market.b]).astype(np.int64)
+        while True:
+            degree = np.zeros(len(market.tokens), dtype=np.int64)
+            np.add.at(degree, market.a, on)
+            np.add.at(degree, market.b, on)
+            dead = (degree == 1) & (np.arange(len(market.tokens)) >= assets)
+            pruned = on & ~(dead[market.a] | dead[market.b])
+            if (pruned == on).all():
+                return on
+            on = pruned
+
+    @cached_property
+    def unreached(self) -> tuple[str, ...]:
+        """Assets that no route leads to or from; they stay as they are."""
+        market = self.market
+        on = self.routable == 1
+        touched = {int(place) for place in (*market.a[on], *market.b[on])}
+        return tuple(asset.token for place, asset in enumerate(self.snapshot.vault.assets) if place not in touched)
+
+    def goal(self) -> Goal:
+        """The problem as the solver takes it."""
+        market, vault = self.market, self.snapshot.vault
+        n, count = len(market.tokens), len(vault.assets)
+        gain, excess, low, high = np.ones(n), np.zeros(n), np.zeros(n), np.zeros(n)
+        # What is no asset does not count, since it may not change.
+        penalty = np.ones((1, n)) if len(self.penalty) == 1 else np.zeros((n, n))
+        penalty[: len(self.penalty), :count] = self.penalty
+        unreached = set(self.unreached)
+        for i, (asset, value) in enumerate(zip(vault.assets, self.excess, strict=True)):
+            gain[i] = self.gain(asset.token)
+            excess[i] = to_float(value)
+            if asset.token in unreached:
+                continue
+            held = asset.balance * self.unit_values[asset.token]
+            if self.limits is None:
+                low[i], high[i] = -held, np.inf
+            else:
+                # Two raw units short of the target, so that rounding does not pass it.
+                room = max(abs(excess[i]) * (1 - _MARGIN) - 2 * self.unit_values[asset.token], 0.0)
+                low[i], high[i] = (-min(room, held), 0.0) if value > 0 else (0.0, room)
+        rows, bounds = self._rows(n, low, high)
+        return Goal(self.nav_usd, gain, excess, low, high, penalty, rows, bounds)
+
+    def _rows(self, n: int, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+        """The vault's limits on a batch, which are linear while no asset moves away from its target or across it."""
+        limits = self.limits
+        if limits is None:
+            return np.zeros((0, n)), np.zeros(0)
+        sold, bought = (low < 0).astype(float), (high > 0).astype(float)
+        fair = -bought - sold * (1 - to_float(limits.max_slippage) * (1 - _MARGIN))
+        loss = to_float(min(limits.max_batch_loss, limits.loss_headroom)) * (1 - _MARGIN)
+        turnover = to_float(limits.turnover_headroom) * (1 - _MARGIN)
+        progress = to_float(limits.min_progress) * (1 + _MARGIN)
+        rows = np.array([fair, -sold - bought, bought - sold, sold - bought])
+        return rows, np.array([0.0, loss, turnover, -progress]) * self.nav_usd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """Why no plan can be much better.
+
+    ``objective`` and ``bound`` in USD; ``dual`` the shadow price of each token over its oracle price (USD for one whole
+    token, where the oracle has none); ``multipliers`` those of the vault's limits: value for value, loss, turnover,
+    progress. ``structural`` is the part of the gap that comes from using only one pair of a pool with many.
+    """
+
+    objective: float
+    bound: float
+    dual: dict[str, float]
+    multipliers: tuple[float, ...]
+    structural: float
+
+    @property
+    def gap(self) -> float:
+        """How much better another plan could be at most, USD."""
+        return max(self.bound - self.objective, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
 class Plan:
-    """Swaps in execution order and the net change of each asset they trade, raw units.
+    """Swaps in execution order, exactly simulated.
 
-    A swap spends what the vault sent out or what the swap before it returned, so the sold amounts are all that the
-    swaps need, and what is neither sold nor bought nets to zero.
+    ``sent`` is what the vault sends out first, ``change`` the net change of each token, raw units. ``dropped`` names
+    pools whose trades could not be carried out, or only in part.
     """
 
     problem: Problem
-    market: Market
     swaps: tuple[Swap, ...] = ()
-    changes: Mapping[str, int] = field(default_factory=dict)
-    swap_gas: int = 0
-    without_path: frozenset[str] = frozenset()
+    sent: Mapping[str, int] | None = None
+    change: Mapping[str, int] | None = None
+    dropped: tuple[str, ...] = ()
+    certificate: Certificate | None = None
+
+    @cached_property
+    def changes(self) -> tuple[int, ...]:
+        """Net change of each asset, raw units, by index of the basket."""
+        change = self.change or {}
+        return tuple(change.get(asset.token, 0) for asset in self.problem.snapshot.vault.assets)
+
+    @cached_property
+    def values(self) -> tuple[int, ...]:
+        """Net change of each asset in USD WAD by index of the basket; sales are rounded up, purchases down."""
+        snapshot = self.problem.snapshot
+        return tuple(
+            value_of(change, price, decimals) if change > 0 else -value_of_up(-change, price, decimals)
+            for change, price, decimals in zip(self.changes, snapshot.prices, snapshot.decimals, strict=True)
+        )
+
+    @property
+    def cost(self) -> int:
+        """Value lost by the oracle's prices, USD WAD; negative if the pools pay more than the oracle says."""
+        return -sum(self.values)
+
+    @property
+    def excess(self) -> tuple[int, ...]:
+        """Value above the target after the plan, USD WAD by index of the basket."""
+        return tuple(before + value for before, value in zip(self.problem.excess, self.values, strict=True))
+
+    @cached_property
+    def tracking(self) -> float:
+        """Tracking penalty after the plan, USD."""
+        return self.problem.tracking(self.excess)
 
     @property
     def gas_units(self) -> int:
         """Units of gas for the whole batch; none without swaps."""
-        return self.problem.gas_units.base + self.swap_gas if self.swaps else 0
+        if not self.swaps:
+            return 0
+        kinds = {pool.name: pool.kind for pool in self.problem.pools}
+        units = self.problem.gas_units
+        return units.base + sum(units.of(kinds[swap.pool]) for swap in self.swaps)
 
     @property
     def gas_usd(self) -> float:
         """What the batch's gas costs, USD."""
         return self.problem.gas_usd(self.gas_units)
 
-    @cached_property
-    def cost(self) -> int:
-        """Oracle value lost, USD WAD."""
-        return -sum(self.change_in_value(token) for token in self.changes)
-
-    @cached_property
-    def tracking(self) -> float:
-        """Tracking penalty after the plan, USD."""
-        return sum(self.problem.penalty(self.excess(token)) for token in self.problem.excess)
-
     @property
+    def worth(self) -> float:
+        """As `objective`, and what holding is worth if there are no swaps."""
+        return self.objective if self.swaps else self.problem.hold
+
+    @cached_property
     def objective(self) -> float:
         """What the plan is worth, USD."""
-        return -to_float(self.cost) - self.tracking - self.gas_usd
-
-    def change_in_value(self, token: str) -> int:
-        """Net change of an asset, USD WAD; sold value is rounded up and bought value down."""
-        change = self.changes.get(token, 0)
-        price = self.problem.price(token)
-        return value_of(change, *price) if change > 0 else -value_of_up(-change, *price)
-
-    def excess(self, token: str) -> int:
-        """Value above the target after the plan, USD WAD; negative below it."""
-        return self.problem.excess[token] + self.change_in_value(token)
-
-    def after(self, path: Path) -> Plan:
-        """This plan with one more path."""
-        first, last = path.swaps[0], path.swaps[-1]
-        changes = dict(self.changes)
-        changes[first.token_in] = changes.get(first.token_in, 0) - first.amount_in
-        changes[last.token_out] = changes.get(last.token_out, 0) + last.amount_out
-        return Plan(
-            problem=self.problem,
-            market=self.market.after(path),
-            swaps=self.swaps + path.swaps,
-            changes=changes,
-            swap_gas=self.swap_gas + path.gas_units,
-            without_path=self.without_path,
+        assets = self.problem.snapshot.vault.assets
+        gained = sum(
+            to_float(value) * self.problem.gain(asset.token) for value, asset in zip(self.values, assets, strict=True)
         )
+        return gained - self.tracking - self.gas_usd
 
 
-def plan_move(problem: Problem, fraction: int, *, only_what_pays: bool) -> Plan:
-    """Plan to go ``fraction`` (WAD) of the way to the targets.
+def optimise(problem: Problem) -> Plan:
+    """The best plan for ``problem``; one without swaps if the solver finds nothing better than to hold.
 
-    Sold assets are matched to bought ones by value, the largest possible match first. Each match takes the best path
-    through the pools as the matches before it have left them. No asset passes its target.
-
-    Args:
-        problem: basket, pools, and what things cost.
-        fraction: above 0, at most WAD.
-        only_what_pays: leave out a match that costs more than it takes off the tracking penalty.
+    Trades that would have to spend what only they bring in are carried out as far as the vault's balances reach, and
+    the rest of the problem is solved again from there. The plan is only as exact about the limits as floats are: see
+    `keeper.policy`.
     """
-    plan = Plan(problem, problem.market)
-    left = {token: mul_div(abs(excess), fraction, WAD) for token, excess in problem.excess.items()}
-    untried = [(s, b) for s, over in problem.excess.items() if over > 0 for b, o in problem.excess.items() if o < 0]
-    residue = sum(left.values()) // _RESIDUE
-    unreached: set[str] = set()
-    while untried:
-        sold, bought = match = max(untried, key=lambda match: min(left[match[0]], left[match[1]]))
-        value = min(left[sold], left[bought])
-        if value <= residue:
-            break
-        untried.remove(match)
-        path = _path_within_target(plan, sold, bought, value)
-        if path is None:
-            unreached.update(match)
-            continue
-        longer = plan.after(path)
-        if only_what_pays and not _pays(plan, longer):
-            continue
-        plan = longer
-        left[sold] -= value
-        left[bought] -= value
-    return replace(plan, without_path=frozenset(unreached - plan.changes.keys()))
-
-
-def _pays(plan: Plan, longer: Plan) -> bool:
-    """Whether the longer plan is worth more, the gas of a batch as such aside."""
-    base = plan.problem.gas_usd(plan.problem.gas_units.base)
-    return longer.objective + base > plan.objective + (base if plan.swaps else 0)
-
-
-def _path_within_target(plan: Plan, sold: str, bought: str, value: int) -> Path | None:
-    """The best path that sells ``value`` (USD WAD), or as much of it as does not carry the bought asset past target."""
-    amount_in = amount_of(value, *plan.problem.price(sold))
-    room = amount_of(-plan.excess(bought), *plan.problem.price(bought))
-    path = _path(plan, sold, bought, amount_in)
-    if path is None or path.amount_out <= room:
-        return path
-    # Pools pay more than the oracle says, so sell less. Output rises with input: bisect, to one part in 2**40.
-    fitting, enough, too_much = None, 0, amount_in
-    while too_much - enough > max(1, amount_in >> 40):
-        middle = (enough + too_much) // 2
-        path = _path(plan, sold, bought, middle)
-        if path is not None and path.amount_out > room:
-            too_much = middle
-        else:
-            enough, fitting = middle, path
-    return fitting
-
-
-def _path(plan: Plan, sold: str, bought: str, amount_in: int) -> Path | None:
-    problem = plan.problem
-
-    def worth(amount_out: int, gas_units: int) -> float:
-        return to_float(value_of(amount_out, *problem.price(bought))) - problem.gas_usd(gas_units)
-
-    return best_path(
-        plan.market,
-        sold,
-        bought,
-        amount_in,
-        max_hops=problem.max_hops,
-        gas_of=problem.gas_units.of,
-        worth=worth,
+    allowed = problem.routable
+    goal = problem.goal()
+    toll = np.array(
+        [problem.gas_usd(problem.gas_units.of(problem.market.pools[place].kind)) for place in problem.market.pool]
     )
+    ledger = Ledger(
+        {pool.name: pool for pool in problem.pools},
+        {asset.token: asset.balance for asset in problem.snapshot.vault.assets},
+    )
+    first = select(problem.market, goal, allowed, toll)
+    best = Plan(problem)
+    selection, market, stuck = first, problem.market, allowed.copy()
+    for _ in range(_ROUNDS):
+        trades, curves = _trades(problem, market, selection.solution)
+        trial = ledger.copy()
+        undone = carry_out(trial, trades)
+        plan = Plan(problem, tuple(trial.swaps), trial.sent, trial.change, tuple(trade.pool for trade in undone))
+        improved = plan.swaps and plan.worth > best.worth + _WORTHWHILE * problem.nav_usd
+        if improved:
+            best, ledger = plan, trial
+        if not undone and (not improved or (stuck == allowed).all()):
+            break
+        if improved:
+            stuck = allowed.copy()
+            market = Market.of(tuple(ledger.pools[pool.name] for pool in problem.pools), problem.unit_values)
+        else:
+            stuck[[curve for trade, curve in zip(trades, curves, strict=True) if trade in undone]] = 0
+        done = np.array([float(ledger.change.get(token, 0)) for token in market.tokens]) * market.scale
+        selection = select(market, goal.after(done), stuck, toll)
+    return replace(best, certificate=_certificate(best, first))
+
+
+def _trades(problem: Problem, market: Market, solution: Solution) -> tuple[list[Trade], list[int]]:
+    """What the curves do, in raw units, the largest first; and each one's curve."""
+    found = []
+    for e in solution.used:
+        i, j = (market.a[e], market.b[e]) if solution.ways[e] > 0 else (market.b[e], market.a[e])
+        amount = round(solution.amounts_in[e] / market.scale[i])
+        if amount > 0 and solution.nu[i] * solution.amounts_in[e] > _DUST * problem.nav_usd:
+            trade = Trade(market.pools[market.pool[e]].name, market.tokens[i], market.tokens[j], amount)
+            found.append((solution.amounts_in[e], int(e), trade))
+    found.sort(key=lambda entry: (-entry[0], entry[1]))
+    return [trade for _, _, trade in found], [e for _, e, _ in found]
+
+
+def _certificate(plan: Plan, selection: Selection) -> Certificate:
+    problem = plan.problem
+    base = problem.gas_usd(problem.gas_units.base)
+    at = selection.bound_at
+    bound = max(problem.hold, selection.bound - base)
+    snapshot, market = problem.snapshot, problem.market
+    dual = {}
+    for i, token in enumerate(market.tokens):
+        price = float(at.nu[i])
+        if token in problem.unreached:
+            place = i
+            row = problem.penalty[0, place] if len(problem.penalty) == 1 else None
+            distance = np.array([to_float(value) for value in problem.excess])
+            slope = row * distance[place] if row is not None else float(problem.penalty[place] @ distance)
+            price = problem.gain(token) - slope
+        elif token not in snapshot.asset:
+            price *= market.scale[i] * 10 ** snapshot.token[token].decimals
+        dual[token] = price
+    objective = plan.objective if plan.swaps else problem.hold
+    one_pair = max(selection.value - base, problem.hold)
+    structural = max(bound - one_pair, 0.0) if market.shared else 0.0
+    return Certificate(objective, bound, dual, tuple(map(float, at.multipliers)), structural)

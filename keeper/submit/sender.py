@@ -74,7 +74,8 @@ class Realised:
     """What a confirmed batch did. Amounts are raw units by token, NAV in USD WAD, drift in WAD, gas price in wei.
 
     `predicted` and `realised` are the net changes of the vault's balances: by the decision, and by the receipt's
-    events. `nav_*` and `drift_*` are the vault's own measurements.
+    events. `nav_*` and `drift_*` are the vault's own measurements. `*_cost` is the value lost in the pools, USD WAD:
+    what was planned, at the prices read, and what the vault measured.
     """
 
     transaction: str
@@ -87,6 +88,8 @@ class Realised:
     drift_after: int
     predicted: dict[str, int]
     realised: dict[str, int]
+    predicted_cost: int
+    realised_cost: int
 
 
 def check_role(reading: Reading, signer: str) -> None:
@@ -194,6 +197,7 @@ def realised(reading: Reading, decision: Decision, receipt: Mapping[str, Any]) -
             f"transaction {receipt['transactionHash']} did not reduce drift: "
             f"{percent(event['drift0'])} before, {percent(event['drift1'])} after"
         )
+    predicted = predicted_changes(decision)
     return Realised(
         transaction=receipt["transactionHash"],
         block_number=int(receipt["blockNumber"], 16),
@@ -203,9 +207,21 @@ def realised(reading: Reading, decision: Decision, receipt: Mapping[str, Any]) -
         nav_after=event["nav1"],
         drift_before=event["drift0"],
         drift_after=event["drift1"],
-        predicted=predicted_changes(decision),
+        predicted=predicted,
         realised=realised_changes(vault, [facts.token.address for facts in reading.basket], receipt),
+        predicted_cost=_cost(reading, predicted),
+        realised_cost=event["nav0"] - event["nav1"],
     )
+
+
+def _cost(reading: Reading, changes: Mapping[str, int]) -> int:
+    """Value lost by net changes of the vault's balances at the prices read, USD WAD."""
+    basket = reading.priced
+    after = [
+        balance + changes.get(facts.token.address, 0)
+        for facts, balance in zip(reading.basket, basket.balances, strict=True)
+    ]
+    return basket.nav - basket.measure(after).nav
 
 
 def predicted_changes(decision: Decision) -> dict[str, int]:

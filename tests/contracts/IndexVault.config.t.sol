@@ -7,6 +7,7 @@ import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 import {IndexVault} from "../../contracts/IndexVault.sol";
 import {AuctionTerms, Fees, IVaultEvents, Limits, VaultConfig} from "../../contracts/interfaces/IIndexVault.sol";
 import {Book} from "../../contracts/libraries/Book.sol";
+import {Parrot} from "./utils/Feeds.sol";
 import {FeeToken, FreezableToken, TestToken} from "./utils/Tokens.sol";
 import {VaultTest} from "./utils/VaultTest.sol";
 
@@ -241,6 +242,37 @@ contract IndexVaultConfigTest is VaultTest {
         token.setFrozen(true);
         c.tokens[DAI] = address(token);
         _stillborn(abi.encodeWithSelector(SafeTransferLib.TransferFromFailed.selector));
+    }
+
+    function test_only_one_price_per_asset_as_the_abi_encodes_them_is_an_answer() external {
+        bytes memory right = abi.encode(prices);
+        assertEq(_parroted(right).nav(), NAV);
+        uint256[] memory fewer = new uint256[](ASSETS - 1);
+        uint256[] memory more = new uint256[](ASSETS + 1);
+        bytes[4] memory wrong = [
+            bytes(""),
+            // The last price is missing, but for its length.
+            abi.encodePacked(uint256(0x20), ASSETS, new bytes(32 * ASSETS - 1)),
+            // Long enough, and yet of other lengths.
+            abi.encodePacked(abi.encode(fewer), uint256(0)),
+            abi.encode(more)
+        ];
+        for (uint256 i; i < wrong.length; ++i) {
+            _priceless(_parroted(wrong[i]));
+        }
+        _priceless(_parroted(abi.encodePacked(uint256(0x40), uint256(0), right)));
+        _priceless(_parroted(abi.encodePacked(uint256(0x40), ASSETS, right)));
+    }
+
+    /// @dev A vault whose oracle answers with `reply`.
+    function _parroted(bytes memory reply) internal returns (IndexVault) {
+        c.oracle = address(new Parrot(reply));
+        return _deploy(c);
+    }
+
+    function _priceless(IndexVault v) internal {
+        vm.expectRevert(bytes(""));
+        v.nav();
     }
 
     function test_a_vault_may_be_born_without_a_keeper() external {

@@ -16,17 +16,19 @@ contract Libraries {
     function decode(bytes calldata data, uint256 count) external pure returns (Order memory order, bytes memory route) {
         OrderHeader memory h;
         (h, route) = OrderLib.open(data);
-        order = Order(h.nonce, h.deadline, h.epoch, new Sell[](h.sells), new Buy[](h.buys));
+        order = Order(
+            h.nonce, h.deadline, h.epoch, new Sell[]((h.buysAt - 19) / 37), new Buy[]((h.routeAt - h.buysAt) / 17)
+        );
         uint256 least;
-        for (uint256 i; i < h.sells; ++i) {
+        for (uint256 i; i < order.sells.length; ++i) {
             Sell memory s = order.sells[i];
-            (s.index, s.amount, s.to) = OrderLib.sellAt(data, i, least, count);
+            (s.index, s.amount, s.to) = OrderLib.sellAt(data, 19 + 37 * i, least, count);
             least = s.index + 1;
         }
         least = 0;
-        for (uint256 i; i < h.buys; ++i) {
+        for (uint256 i; i < order.buys.length; ++i) {
             Buy memory b = order.buys[i];
-            (b.index, b.minAmount) = OrderLib.buyAt(data, h.sells, i, least, count);
+            (b.index, b.minAmount) = OrderLib.buyAt(data, h.buysAt + 17 * i, least, count);
             least = b.index + 1;
         }
     }
@@ -491,6 +493,85 @@ contract GuardTest is Test {
         vm.expectRevert(Guard.WorthlessBasket.selector);
         libraries.checkDrift(_pair(1e8, 1, 1e8 - 1, 0), 0);
         libraries.checkDrift(_pair(1e8, 1, 1e8, 0), 0);
+    }
+
+    function test_amounts_and_prices_have_120_bits() external {
+        uint256 most = 2 ** 120 - 1;
+        Guard.valuate(_pair(WAD, most, most, 1));
+        vm.expectRevert(abi.encodeWithSelector(Guard.TooWide.selector, most + 1, 120));
+        libraries.checkDrift(_pair(WAD, 0, 0, most + 1), 0);
+        vm.expectRevert(abi.encodeWithSelector(Guard.TooWide.selector, most + 1, 120));
+        libraries.checkDrift(_pair(WAD, most + 1, 0, 0), 0);
+    }
+
+    function test_what_comes_in_has_120_bits() external {
+        uint256 most = 2 ** 120 - 1;
+        Before memory b = _pair(WAD, 1e18, 2e18, 1e18);
+        Guard.valuate(b);
+        assertEq(Guard.measure(b, _two(2e18, most)).bought, most - 1e18);
+        vm.expectRevert(abi.encodeWithSelector(Guard.TooWide.selector, most + 1, 120));
+        libraries.judge(b, _two(2e18, most + 1), _loose());
+    }
+
+    function test_nav_has_190_bits() external {
+        // The first asset is worth 2^190 less 2^75, the second makes up for it, all but one wei.
+        Before memory b = _pair(1, 2 ** 75, 2 ** 115 - 1, 0);
+        (b.prices[1], b.balances[1]) = (1, 2 ** 75 - 1);
+        Guard.valuate(b);
+        assertEq(b.nav, 2 ** 190 - 1);
+        b.balances[1] += 1;
+        vm.expectRevert(abi.encodeWithSelector(Guard.TooWide.selector, 2 ** 190, 190));
+        libraries.checkDrift(b, 0);
+    }
+
+    function test_weights_have_64_bits() external {
+        Before memory b = _pair(1, 1, 1, 1);
+        b.weights[0] = 2 ** 64 - 1;
+        Guard.valuate(b);
+        (b.weights[0], b.weights[1]) = (0, 2 ** 64);
+        vm.expectRevert(abi.encodeWithSelector(Guard.TooWide.selector, 2 ** 64, 64));
+        libraries.checkDrift(b, 0);
+    }
+
+    function testFuzz_nothing_overflows_at_the_edges_of_the_widths(uint256 seed) external pure {
+        // 32 assets, each number near its limit or anything: what the guard makes of them is what exact arithmetic does.
+        Before memory b;
+        (b.balances, b.prices, b.units, b.weights) =
+        (new uint256[](32), new uint256[](32), new uint256[](32), new uint256[](32));
+        uint256[] memory left = new uint256[](32);
+        for (uint256 i; i < 32; ++i) {
+            b.balances[i] = _wide(seed, i, 120);
+            b.prices[i] = _wide(seed, 40 + i, 120);
+            b.units[i] = 10 ** (17 + _draw(seed, 80 + i) % 2);
+            b.weights[i] = _wide(seed, 120 + i, 64);
+            left[i] = _wide(seed, 160 + i, 120);
+        }
+        Guard.valuate(b);
+        Outcome memory o = Guard.measure(b, left);
+        uint256 nav;
+        uint256 gap;
+        uint256 sold;
+        uint256 bought;
+        for (uint256 i; i < 32; ++i) {
+            uint256 value = FixedPointMathLib.fullMulDiv(b.balances[i], b.prices[i], b.units[i]);
+            nav += value;
+            if (left[i] > b.balances[i]) {
+                uint256 change = FixedPointMathLib.fullMulDiv(left[i] - b.balances[i], b.prices[i], b.units[i]);
+                (bought, value) = (bought + change, value + change);
+            } else {
+                uint256 change = FixedPointMathLib.fullMulDivUp(b.balances[i] - left[i], b.prices[i], b.units[i]);
+                (sold, value) = (sold + change, FixedPointMathLib.zeroFloorSub(value, change));
+            }
+            gap += FixedPointMathLib.dist(value, FixedPointMathLib.fullMulDiv(b.nav, b.weights[i], WAD));
+        }
+        assertEq(b.nav, nav);
+        assertEq(abi.encode(o), abi.encode(Outcome(sold, bought, nav + bought - sold, gap)));
+    }
+
+    /// @dev Below 2^bits, in one of two cases as near to it as it can be.
+    function _wide(uint256 seed, uint256 place, uint256 bits) internal pure returns (uint256) {
+        uint256 number = _draw(seed, place);
+        return number % 2 == 0 ? 2 ** bits - 1 : (number >> 1) % 2 ** bits;
     }
 
     function test_drift_is_rounded_down() external {

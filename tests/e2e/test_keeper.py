@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -532,11 +533,12 @@ def test_what_was_predicted_is_what_happened_to_the_wei(place, venues):
     assert outcome["status"] == "confirmed"
 
     done, decision = outcome["realised"], outcome["decision"]
-    predicted = {buy["token"]: int(buy["amount"]) for buy in decision["buys"]}
-    predicted |= {sell["token"]: -int(sell["amount"]) for sell in decision["sells"]}
+    predicted = Counter({buy["token"]: int(buy["amount"]) for buy in decision["buys"]})
+    predicted.subtract({sell["token"]: int(sell["amount"]) for sell in decision["sells"]})
     assert predicted
     assert {token: int(amount) for token, amount in done["predicted"].items()} == predicted
     assert {token: int(amount) for token, amount in done["realised"].items()} == predicted
+    assert done["predicted_cost"] == done["realised_cost"] != "0"
     moved = {token: after - before[token] for token, after in place.balances().items() if after != before[token]}
     assert moved == {token.lower(): amount for token, amount in predicted.items()}
     assert int(done["drift_after"]) < int(done["drift_before"])

@@ -22,6 +22,7 @@ ROOMS = (
     "config",
     "loop",
     "report",
+    "picture",
     "cli",
 )
 """Ground floor first."""

@@ -1,8 +1,10 @@
 from decimal import Decimal
+from typing import get_args
 
 import pytest
 
-from keeper.domain import Always, Band, InputError, Policy, load_policy
+from keeper.domain import Always, Band, GasUnits, InputError, Policy, load_policy
+from keeper.pools import Pool
 
 
 def test_trigger_penalty_and_free_gas_are_a_complete_policy_that_switches_off_all_the_rest():
@@ -71,3 +73,8 @@ def test_a_mistake_in_a_policy_gives_one_clear_line(text, message):
 
 def test_every_field_of_the_policy_says_what_it_means():
     assert all(field.description for field in Policy.model_fields.values())
+
+
+@pytest.mark.parametrize("kind", [pool.model_fields["kind"].default for pool in get_args(get_args(Pool)[0])])
+def test_every_kind_of_pool_has_its_units_of_gas(kind):
+    assert GasUnits().of(kind) >= 70_000

@@ -12,7 +12,7 @@ contract OrderSymbolic {
         uint256 count
     ) external pure {
         if (least > 256 || count > 32) return;
-        (uint256 index, uint256 amount,) = OrderLib.sellAt(data, 0, least, count);
+        (uint256 index, uint256 amount,) = OrderLib.sellAt(data, 19, least, count);
         assert(index >= least && index < count);
         assert(amount <= type(uint128).max);
     }
@@ -26,14 +26,15 @@ contract OrderSymbolic {
         if (least > 256 || count > 32) return;
         // Where it is read has to be a constant on each path.
         (uint256 index, uint256 minAmount) =
-            sells ? OrderLib.buyAt(data, 1, 0, least, count) : OrderLib.buyAt(data, 0, 0, least, count);
+            sells ? OrderLib.buyAt(data, 19 + 37, least, count) : OrderLib.buyAt(data, 19, least, count);
         assert(index >= least && index < count);
         assert(minAmount <= type(uint128).max);
     }
 
     function check_no_order_is_shorter_than_its_lists(bytes calldata data) external pure {
         (OrderHeader memory h, bytes calldata route) = OrderLib.open(data);
-        assert(data.length == 19 + 37 * h.sells + 17 * h.buys + route.length);
+        assert(h.buysAt >= 19 && (h.buysAt - 19) % 37 == 0 && (h.routeAt - h.buysAt) % 17 == 0);
+        assert(data.length == h.routeAt + route.length);
     }
 
     function check_what_is_packed_is_what_is_read(
@@ -64,13 +65,13 @@ contract OrderSymbolic {
     /// @notice Reads an order of one sell, one buy and a route of one word.
     function read(bytes calldata data) external pure returns (Order memory order, bytes32 rest) {
         (OrderHeader memory h, bytes calldata route) = OrderLib.open(data);
-        assert(h.sells == 1 && h.buys == 1 && route.length == 32);
+        assert(h.buysAt == 19 + 37 && h.routeAt == h.buysAt + 17 && route.length == 32);
         (order.nonce, order.deadline, order.epoch) = (h.nonce, h.deadline, h.epoch);
         order.sells = new Sell[](1);
         order.buys = new Buy[](1);
         Sell memory s = order.sells[0];
-        (s.index, s.amount, s.to) = OrderLib.sellAt(data, 0, 0, 32);
-        (order.buys[0].index, order.buys[0].minAmount) = OrderLib.buyAt(data, h.sells, 0, 0, 32);
+        (s.index, s.amount, s.to) = OrderLib.sellAt(data, 19, 0, 32);
+        (order.buys[0].index, order.buys[0].minAmount) = OrderLib.buyAt(data, h.buysAt, 0, 32);
         rest = bytes32(route);
     }
 }

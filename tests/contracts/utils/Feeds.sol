@@ -96,3 +96,16 @@ contract RawFeed {
         }
     }
 }
+
+/// @notice An oracle that answers whatever it is asked with the same bytes.
+contract Parrot {
+    bytes internal _reply;
+
+    constructor(bytes memory reply) {
+        _reply = reply;
+    }
+
+    fallback(bytes calldata) external returns (bytes memory) {
+        return _reply;
+    }
+}

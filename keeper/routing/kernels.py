@@ -1,0 +1,511 @@
+"""Numba kernels: what a pool does at given prices, and the damped Newton method on the dual.
+
+Everything here is in *nominal dollars*: raw units times a fixed scale per token, so that prices are near one. A *curve*
+is one pair of tokens of one pool, ``a`` and ``b``. At token prices ``nu`` (nominal dollars) a curve trades until its
+marginal price, fee included, is the market's; what that earns is ``arb = nu_out * out - nu_in * in``, a convex function
+of the prices whose gradient is the trade. For every curve the trade has a closed form, except for stable pools, where
+it takes a few Newton steps in one variable.
+
+Layout of ``params[curve]``:
+
+=========  ==================================================================================================
+CONSTANT   liquidity L, square root s of the price of a in b, part g of the input that is left after the fee
+TICKS      s, g, then the first row and the number of rows in ``segments``, downwards and upwards
+WEIGHTED   balances of a and b, weights of a and b, g, largest input as a part of the balance
+STABLE     normalised balances of a and b, g of the input, part of the output that is paid, D, D / (A n),
+           sum of the other balances, D**(n+1) / (n**n A n prod(others)), nominal dollars per normalised unit of a and b
+=========  ==================================================================================================
+
+A row of ``segments`` is a stretch without an initialised tick: where it starts and ends (square roots of the price),
+its liquidity, and what all stretches before it take (before the fee) and pay.
+"""
+
+from math import inf, sqrt
+
+import numpy as np
+
+from keeper.routing.jit import Floats, Ints, kernel
+
+CONSTANT, TICKS, WEIGHTED, STABLE = 0, 1, 2, 3
+PARAMS = 10
+SEGMENT = 5
+
+LEAST_PRICE = 1e-12
+"""Prices stay above this: only a token that nobody takes any more of could be worth less."""
+
+_RIDGE = 1e-13
+_LONGEST = 2.0
+_FLAT = 0.5
+_ATTEMPTS = 30
+_STABLE_STEPS = 60
+
+
+@kernel
+def _constant(liquidity: float, s: float, kept: float, ratio: float) -> tuple[int, float, float, float]:
+    if kept * s * s > ratio:
+        end = sqrt(ratio / kept)
+        return 1, liquidity * (1 / end - 1 / s) / kept, liquidity * (s - end), liquidity / (2 * kept * end)
+    if kept * ratio > s * s:
+        end = sqrt(kept * ratio)
+        return -1, liquidity * (end - s) / kept, liquidity * (1 / s - 1 / end), liquidity * end / (2 * kept)
+    return 0, 0.0, 0.0, 0.0
+
+
+@kernel
+def _ticks(params: Floats, segments: Floats, ratio: float) -> tuple[int, float, float, float]:
+    s, kept = params[0], params[1]
+    if kept * s * s > ratio:
+        first, rows, down = int(params[2]), int(params[3]), True
+        end = sqrt(ratio / kept)
+    elif kept * ratio > s * s:
+        first, rows, down = int(params[4]), int(params[5]), False
+        end = sqrt(kept * ratio)
+    else:
+        return 0, 0.0, 0.0, 0.0
+    if rows == 0:
+        return 0, 0.0, 0.0, 0.0
+    # The first row whose end is not passed.
+    low, high = 0, rows - 1
+    while low < high:
+        middle = (low + high) // 2
+        bound = segments[first + middle, 1]
+        if (end < bound) if down else (end > bound):
+            low = middle + 1
+        else:
+            high = middle
+    start, bound, liquidity, taken, paid = segments[first + low]
+    clamped = (end < bound) if down else (end > bound)
+    if clamped:
+        end = bound
+    if down:
+        amount_in = (taken + liquidity * (1 / end - 1 / start)) / kept
+        amount_out = paid + liquidity * (start - end)
+        return 1, amount_in, amount_out, 0.0 if clamped else liquidity / (2 * kept * end)
+    amount_in = (taken + liquidity * (end - start)) / kept
+    amount_out = paid + liquidity * (1 / start - 1 / end)
+    return -1, amount_in, amount_out, 0.0 if clamped else liquidity * end / (2 * kept)
+
+
+@kernel
+def _weighted_one_way(
+    into: float, out_of: float, exponent: float, kept: float, most: float, ratio: float
+) -> tuple[float, float, float]:
+    """Amounts and curvature of selling; ``ratio`` is the price of what is sold in what is bought."""
+    # The marginal price, out_of * exponent * kept * into**exponent / (into + kept x)**(exponent + 1), equals the ratio.
+    filled = into * (out_of * exponent * kept / (into * ratio)) ** (1 / (exponent + 1))
+    amount_in = (filled - into) / kept
+    if amount_in > most * into:
+        amount_in = most * into
+        filled = into + kept * amount_in
+        return amount_in, out_of * -np.expm1(-exponent * np.log(filled / into)), 0.0
+    return amount_in, out_of * -np.expm1(-exponent * np.log(filled / into)), filled / ((exponent + 1) * kept)
+
+
+@kernel
+def _weighted(params: Floats, ratio: float) -> tuple[int, float, float, float]:
+    of_a, of_b, weight_a, weight_b, kept, most = params[0], params[1], params[2], params[3], params[4], params[5]
+    spot = of_b * weight_a / (of_a * weight_b)
+    if kept * spot > ratio:
+        amount_in, amount_out, curvature = _weighted_one_way(of_a, of_b, weight_a / weight_b, kept, most, ratio)
+        return 1, amount_in, amount_out, curvature
+    if kept * ratio > spot:
+        amount_in, amount_out, curvature = _weighted_one_way(of_b, of_a, weight_b / weight_a, kept, most, 1 / ratio)
+        return -1, amount_in, amount_out, curvature
+    return 0, 0.0, 0.0, 0.0
+
+
+@kernel
+def stable_balance(params: Floats, x: float) -> tuple[float, float, float]:
+    """The balance y that keeps D when the other one is x, its slope -dy/dx, and the slope's derivative.
+
+    y is the positive root of y**2 + (x + others + D/(A n) - D) y = c / x.
+    """
+    invariant, share, others, product = params[4], params[5], params[6], params[7]
+    c = product / x
+    b = x + others + share - invariant
+    root = sqrt(b * b + 4 * c)
+    y = (root - b) / 2 if b < 0 else 2 * c / (root + b)
+    top = y + c / x
+    slope = top / root  # root == 2 y + b
+    top_change = -slope - 2 * c / (x * x)
+    bottom_change = 1 - 2 * slope
+    return y, slope, (top_change * root - top * bottom_change) / (root * root)
+
+
+@kernel
+def _stable_one_way(
+    params: Floats, x0: float, y0: float, kept: float, paid: float, wanted: float
+) -> tuple[float, float, float]:
+    """Normalised amounts of selling until the slope has fallen to ``wanted``, and the slope's derivative there."""
+    low, high = x0, x0
+    step = x0
+    while True:
+        high = x0 + step
+        _, slope, _ = stable_balance(params, high)
+        if slope <= wanted or step > 1e6 * x0:
+            break
+        low = high
+        step *= 4
+    x = (low + high) / 2
+    y, slope, change = stable_balance(params, x)
+    for _ in range(_STABLE_STEPS):
+        if slope > wanted:
+            low = x
+        else:
+            high = x
+        following = x + (wanted - slope) / change
+        if not low < following < high:
+            following = (low + high) / 2
+        if abs(following - x) <= 1e-15 * x:
+            break
+        x = following
+        y, slope, change = stable_balance(params, x)
+    return (x - x0) / kept, (y0 - y) * paid, change
+
+
+@kernel
+def _stable(params: Floats, ratio: float) -> tuple[int, float, float, float]:
+    of_a, of_b, kept, paid, unit_a, unit_b = params[0], params[1], params[2], params[3], params[8], params[9]
+    through = kept * paid
+    normalised = ratio * unit_a / unit_b
+    level, slope, _ = stable_balance(params, of_a)
+    if slope * through > normalised:
+        x, y, change = _stable_one_way(params, of_a, level, kept, paid, normalised / through)
+        # out'' = -paid * kept**2 * y'', in normalised units.
+        curvature = -normalised / (paid * kept * kept * change)
+        return 1, x * unit_a, y * unit_b, curvature * unit_a
+    if normalised * through > slope:
+        x, y, change = _stable_one_way(params, of_b, of_a, kept, paid, 1 / (normalised * through))
+        curvature = -1 / (normalised * paid * kept * kept * change)
+        return -1, x * unit_b, y * unit_a, curvature * unit_b
+    return 0, 0.0, 0.0, 0.0
+
+
+@kernel
+def trade(kind: int, params: Floats, segments: Floats, ratio: float) -> tuple[int, float, float, float]:
+    """What a curve trades at the price ``ratio`` of a in b.
+
+    Returns:
+        1 if it takes a, -1 if it takes b, 0 if it does nothing; the amounts in and out; and how much less it takes when
+        the price of what it takes rises, per unit of its logarithm.
+    """
+    if kind == CONSTANT:
+        return _constant(params[0], params[1], params[2], ratio)
+    if kind == TICKS:
+        return _ticks(params, segments, ratio)
+    if kind == WEIGHTED:
+        return _weighted(params, ratio)
+    return _stable(params, ratio)
+
+
+@kernel
+def respond(c: Floats, excess: Floats, low: Floats, high: Floats, penalty: Floats, psi: Floats, slope: Floats) -> float:
+    """The most of c.psi - (excess + psi) Q (excess + psi) / 2 over low <= psi <= high.
+
+    ``penalty`` is Q: one row if it is diagonal, else the matrix. ``psi`` is the first guess and becomes the maximiser;
+    ``slope`` becomes its derivative by c.
+    """
+    n = len(c)
+    slope[:] = 0.0
+    total = 0.0
+    if penalty.shape[0] == 1:
+        for i in range(n):
+            best = -excess[i] + c[i] / penalty[0, i]
+            if best <= low[i]:
+                psi[i] = low[i]
+            elif best >= high[i]:
+                psi[i] = high[i]
+            else:
+                psi[i] = best
+                slope[i, i] = 1 / penalty[0, i]
+            distance = excess[i] + psi[i]
+            total += c[i] * psi[i] - penalty[0, i] * distance * distance / 2
+        return total
+    # Projected Newton: on the variables that are not held at a bound the maximiser is a linear system.
+    for i in range(n):
+        psi[i] = min(max(psi[i], low[i]), high[i])
+    free = np.empty(n, dtype=np.int64)
+    for _ in range(200):
+        gradient = c - penalty @ (excess + psi)
+        count = 0
+        size = 0.0
+        for i in range(n):
+            if (psi[i] <= low[i] and gradient[i] <= 0) or (psi[i] >= high[i] and gradient[i] >= 0):
+                continue
+            free[count] = i
+            count += 1
+            size = max(size, abs(gradient[i]))
+        value = float(c @ psi - (excess + psi) @ (penalty @ (excess + psi)) / 2)
+        if count == 0 or size <= 1e-13:
+            break
+        block = np.empty((count, count))
+        right = np.empty(count)
+        for i in range(count):
+            right[i] = gradient[free[i]]
+            for j in range(count):
+                block[i, j] = penalty[free[i], free[j]]
+        step = np.linalg.solve(block, right)
+        part = 1.0
+        improved = False
+        while part > 1e-9:
+            trial = psi.copy()
+            for i in range(count):
+                k = free[i]
+                trial[k] = min(max(psi[k] + part * step[i], low[k]), high[k])
+            reached = c @ trial - (excess + trial) @ (penalty @ (excess + trial)) / 2
+            if reached > value:
+                psi[:] = trial
+                improved = True
+                break
+            part /= 2
+        if not improved:
+            break
+    count = 0
+    for i in range(n):
+        if low[i] < psi[i] < high[i]:
+            free[count] = i
+            count += 1
+    if count:
+        block = np.empty((count, count))
+        for i in range(count):
+            for j in range(count):
+                block[i, j] = penalty[free[i], free[j]]
+        inverse = np.linalg.inv(block)
+        for i in range(count):
+            for j in range(count):
+                slope[free[i], free[j]] = inverse[i, j]
+    return float(c @ psi - (excess + psi) @ (penalty @ (excess + psi)) / 2)
+
+
+@kernel
+def dual(
+    nu: Floats,
+    multipliers: Floats,
+    kinds: Ints,
+    a: Ints,
+    b: Ints,
+    params: Floats,
+    segments: Floats,
+    on: Ints,
+    gain: Floats,
+    excess: Floats,
+    low: Floats,
+    high: Floats,
+    penalty: Floats,
+    rows: Floats,
+    bounds: Floats,
+    toll: Floats,
+    softness: float,
+    psi: Floats,
+    slope: Floats,
+    gradient: Floats,
+    hessian: Floats,
+    second_order: bool,
+) -> float:
+    """The dual function at token prices ``nu`` and constraint multipliers, with its gradient and Hessian by both.
+
+    With ``softness`` above 0 a curve that costs ``toll`` to use contributes softplus(arb - toll), which is smooth and
+    at most softness * ln 2 more than max(0, arb - toll); with 0 it contributes arb.
+    """
+    n, m = len(nu), len(multipliers)
+    c = gain - nu
+    for k in range(m):
+        for i in range(n):
+            c[i] -= multipliers[k] * rows[k, i]
+    total = respond(c, excess, low, high, penalty, psi, slope)
+    gradient[:] = 0.0
+    for i in range(n):
+        gradient[i] = -psi[i]
+    for k in range(m):
+        total += multipliers[k] * bounds[k]
+        gradient[n + k] = bounds[k]
+        for i in range(n):
+            gradient[n + k] -= rows[k, i] * psi[i]
+    if second_order:
+        hessian[:] = 0.0
+        hessian[:n, :n] = slope
+        if m:
+            mixed = rows @ slope
+            hessian[n:, :n] = mixed
+            hessian[:n, n:] = mixed.T
+            hessian[n:, n:] = mixed @ rows.T
+    for e in range(len(kinds)):
+        if not on[e]:
+            continue
+        i, j = a[e], b[e]
+        way, amount_in, amount_out, curvature = trade(kinds[e], params[e], segments, nu[i] / nu[j])
+        if way == 0:
+            continue
+        if way < 0:
+            i, j = j, i
+        arb = nu[j] * amount_out - nu[i] * amount_in
+        weight = 1.0
+        if softness > 0:
+            over = (arb - toll[e]) / softness
+            if over < -40:
+                continue
+            weight = 1 / (1 + np.exp(-over))
+            total += softness * (over if over > 40 else np.log1p(np.exp(over)))
+            if second_order:
+                bend = weight * (1 - weight) / softness
+                hessian[i, i] += bend * amount_in * amount_in
+                hessian[i, j] -= bend * amount_in * amount_out
+                hessian[j, i] -= bend * amount_in * amount_out
+                hessian[j, j] += bend * amount_out * amount_out
+        else:
+            total += arb
+        gradient[i] -= weight * amount_in
+        gradient[j] += weight * amount_out
+        if second_order and curvature > 0:
+            # Of degree one in the prices, so the block is rank one: curvature * nu_i * (1/nu_i, -1/nu_j) squared.
+            curvature *= weight
+            hessian[i, i] += curvature / nu[i]
+            hessian[i, j] -= curvature / nu[j]
+            hessian[j, i] -= curvature / nu[j]
+            hessian[j, j] += curvature * nu[i] / (nu[j] * nu[j])
+    return total
+
+
+@kernel
+def minimise(
+    nu: Floats,
+    multipliers: Floats,
+    kinds: Ints,
+    a: Ints,
+    b: Ints,
+    params: Floats,
+    segments: Floats,
+    on: Ints,
+    gain: Floats,
+    excess: Floats,
+    low: Floats,
+    high: Floats,
+    penalty: Floats,
+    rows: Floats,
+    bounds: Floats,
+    toll: Floats,
+    softness: float,
+    psi: Floats,
+    tolerance: float,
+    most_steps: int,
+) -> tuple[float, int, float]:
+    """Damped Newton on the dual; ``nu``, ``multipliers`` and ``psi`` are the first guess and become the minimiser.
+
+    Returns:
+        The dual's value, the steps taken, and the largest imbalance between what is wanted and what the pools do.
+    """
+    n, m = len(nu), len(multipliers)
+    size = n + m
+    gradient = np.empty(size)
+    hessian = np.empty((size, size))
+    slope = np.empty((n, n))
+    value = dual(
+        nu, multipliers, kinds, a, b, params, segments, on, gain, excess, low, high, penalty, rows, bounds, toll,
+        softness, psi, slope, gradient, hessian, True,
+    )  # fmt: skip
+    imbalance = inf
+    for steps in range(most_steps):
+        free = np.empty(size, dtype=np.int64)
+        count = 0
+        for i in range(size):
+            if i < n:
+                held = nu[i] <= LEAST_PRICE and gradient[i] > 0
+            else:
+                held = multipliers[i - n] <= 0 and gradient[i] > 0
+            if not held:
+                free[count] = i
+                count += 1
+        if count == 0:
+            return value, steps, 0.0
+        imbalance = 0.0
+        for i in range(count):
+            imbalance = max(imbalance, abs(gradient[free[i]]))
+        if imbalance <= tolerance:
+            return value, steps, imbalance
+        # In logarithms of the prices, where a token that trades at a tenth or at ten times is scaled like any other.
+        block = np.empty((count, count))
+        right = np.empty(count)
+        largest = 0.0
+        for i in range(count):
+            fi = free[i]
+            scale_i = nu[fi] if fi < n else 1.0
+            right[i] = -gradient[fi] * scale_i
+            for j in range(count):
+                fj = free[j]
+                scale_j = nu[fj] if fj < n else 1.0
+                block[i, j] = hessian[fi, fj] * scale_i * scale_j
+            largest = max(largest, block[i, i])
+        for i in range(count):
+            # The last term is for where everything is flat: it keeps the step finite.
+            block[i, i] += _RIDGE * (block[i, i] + 1e-4 * largest) + 1e-9 * _RIDGE * imbalance
+        step = np.linalg.solve(block, right)
+        downhill = 0.0
+        longest = 0.0
+        for i in range(count):
+            downhill -= step[i] * right[i]
+            if free[i] < n:
+                longest = max(longest, abs(step[i]))
+        if not downhill < 0:
+            return value, steps, imbalance
+        # The dual is convex: where its slope along the step turns, the step is too long. Unlike its value, which
+        # rounding blurs near the minimum, the slope tells to the end.
+        old_nu, old_multipliers, old_psi = nu.copy(), multipliers.copy(), psi.copy()
+        short, long = 0.0, min(1.0, _LONGEST / longest) if longest > 0 else 1.0
+        at_short, at_long = downhill, 0.0
+        part = long
+        for attempt in range(_ATTEMPTS):
+            for i in range(count):
+                fi = free[i]
+                if fi < n:
+                    nu[fi] = max(old_nu[fi] * np.exp(part * step[i]), LEAST_PRICE)
+                else:
+                    multipliers[fi - n] = max(old_multipliers[fi - n] + part * step[i], 0.0)
+            psi[:] = old_psi
+            dual(
+                nu, multipliers, kinds, a, b, params, segments, on, gain, excess, low, high, penalty, rows, bounds,
+                toll, softness, psi, slope, gradient, hessian, False,
+            )  # fmt: skip
+            along = 0.0
+            for i in range(count):
+                fi = free[i]
+                if fi < n:
+                    along += gradient[fi] * nu[fi] * step[i]
+                elif multipliers[fi - n] > 0:
+                    along += gradient[fi] * step[i]
+            if along <= -_FLAT * downhill and (along >= _FLAT * downhill or attempt == 0):
+                break
+            if along > 0:
+                long, at_long = part, along
+            else:
+                short, at_short = part, along
+            part = short + (long - short) * at_short / (at_short - at_long)
+            margin = 0.1 * (long - short)
+            part = min(max(part, short + margin), long - margin)
+        value = dual(
+            nu, multipliers, kinds, a, b, params, segments, on, gain, excess, low, high, penalty, rows, bounds, toll,
+            softness, psi, slope, gradient, hessian, True,
+        )  # fmt: skip
+    return value, most_steps, imbalance
+
+
+@kernel
+def trades(
+    nu: Floats,
+    kinds: Ints,
+    a: Ints,
+    b: Ints,
+    params: Floats,
+    segments: Floats,
+    ways: Ints,
+    amounts_in: Floats,
+    amounts_out: Floats,
+    earned: Floats,
+) -> None:
+    """What every curve does at prices ``nu``: way, nominal amounts, and what it earns."""
+    for e in range(len(kinds)):
+        i, j = a[e], b[e]
+        way, amount_in, amount_out, _ = trade(kinds[e], params[e], segments, nu[i] / nu[j])
+        if way < 0:
+            i, j = j, i
+        ways[e], amounts_in[e], amounts_out[e] = way, amount_in, amount_out
+        earned[e] = nu[j] * amount_out - nu[i] * amount_in

@@ -1,0 +1,58 @@
+"""The certificate, recomputed: from a plan's shadow prices alone to a bound on every plan."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy.optimize import minimize
+
+from keeper.routing import kernels
+from keeper.routing.jit import Floats
+from keeper.routing.plan import Problem
+from keeper.routing.selection import upper_arbs
+
+
+def upper_bound(problem: Problem, dual: Mapping[str, float]) -> float:
+    """No plan for ``problem`` is worth more than this, USD, whatever ``dual`` says: bad prices give a high bound.
+
+    ``dual`` is laid out as in `keeper.routing.Certificate`. A token that it does not list counts at the oracle's price.
+    The multipliers of the vault's limits, if there are any, are chosen anew.
+
+    Raises:
+        ValueError: a price is not above zero although the token can be traded.
+    """
+    market, goal = problem.market, problem.goal()
+    decimals = {token: problem.snapshot.token[token].decimals for token in market.tokens}
+    unreached = set(problem.unreached)
+    nu = np.ones(len(market.tokens))
+    for i, token in enumerate(market.tokens):
+        if token not in dual or token in unreached:
+            continue
+        priced = token in problem.unit_values
+        nu[i] = dual[token] if priced else dual[token] / (market.scale[i] * 10 ** decimals[token])
+        if not nu[i] > 0:
+            raise ValueError(f"the dual price of {token} is {dual[token]}, it must be above 0")
+    ways = np.empty(market.size, dtype=np.int64)
+    amounts_in, amounts_out, earned = (np.empty(market.size) for _ in range(3))
+    kernels.trades(
+        nu, market.kinds, market.a, market.b, market.params, market.segments, ways, amounts_in, amounts_out, earned
+    )
+    toll = np.array([problem.gas_usd(problem.gas_units.of(market.pools[place].kind)) for place in market.pool])
+    arbs = upper_arbs(market, problem.routable, toll, earned)
+
+    def of_tokens(multipliers: Floats) -> tuple[float, Floats]:
+        c = goal.gain - nu - multipliers @ goal.rows
+        psi, slope = np.zeros(len(nu)), np.empty((len(nu), len(nu)))
+        value = kernels.respond(c, goal.excess, goal.low, goal.high, goal.penalty, psi, slope)
+        return value + float(multipliers @ goal.bounds), goal.bounds - goal.rows @ psi
+
+    tokens, _ = of_tokens(np.zeros(len(goal.bounds)))
+    if len(goal.bounds):
+        found = minimize(
+            lambda multipliers: tuple(part / goal.nav for part in of_tokens(multipliers)),
+            np.zeros(len(goal.bounds)),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(0.0, None)] * len(goal.bounds),
+        )
+        tokens = min(tokens, of_tokens(found.x)[0])
+    return max(problem.hold, tokens + arbs - problem.gas_usd(problem.gas_units.base))
