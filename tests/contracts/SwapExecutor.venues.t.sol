@@ -6,14 +6,27 @@ import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
 import {SwapExecutor} from "../../contracts/SwapExecutor.sol";
 import {ISwapExecutor} from "../../contracts/interfaces/ISwapExecutor.sol";
-import {PoolKey} from "../../contracts/interfaces/IUniswapV4.sol";
+import {IPoolManager, PoolKey} from "../../contracts/interfaces/IUniswapV4.sol";
 import {BalancerTest} from "./utils/BalancerTest.sol";
 import {PlainCurve} from "./utils/PlainCurve.sol";
 import {Program, Step} from "./utils/Program.sol";
 import {ScriptedVenue} from "./utils/ScriptedVenue.sol";
-import {NoReturnToken, TestToken} from "./utils/Tokens.sol";
+import {CallbackToken, ITransferHook, NoReturnToken, TestToken} from "./utils/Tokens.sol";
 import {UniswapTest} from "./utils/UniswapTest.sol";
 import {V4Test} from "./utils/V4Test.sol";
+
+/// @notice Takes what is being paid to the PoolManager for a payment of its own.
+contract Settler is ITransferHook {
+    IPoolManager internal immutable _manager;
+
+    constructor(address manager) {
+        _manager = IPoolManager(manager);
+    }
+
+    function onTransfer() external {
+        _manager.settle();
+    }
+}
 
 /// @notice Programs through the published bytecode of Uniswap V4 and Balancer V2 and through a double of a Curve pool, and
 ///         what hostile ones cannot do.
@@ -310,6 +323,26 @@ contract SwapExecutorVenuesTest is UniswapTest, V4Test, BalancerTest {
             steps[i].pool = address(venue);
             _refused(_bytes(steps[i]), reason);
         }
+    }
+
+    function test_a_token_that_settles_for_itself_while_it_is_paid_in_makes_the_swap_revert() external {
+        CallbackToken hooked = new CallbackToken(18);
+        PoolKey memory key = _openV4(address(hooked), 1_000e18, tokens[C], 1_000e18, 3000, 60);
+        hooked.setHook(new Settler(v4Manager));
+        hooked.mint(address(executor), 10e18);
+        bytes memory step = abi.encodePacked(
+            uint8(Program.V4 | (key.currency0 == address(hooked) ? 8 : 0)),
+            v4Manager,
+            tokens[C],
+            uint24(3000),
+            uint16(60),
+            uint8(0),
+            uint128(10e18)
+        );
+        // Settled by whoever the hook is, what was paid is not this contract's: the manager lets nobody leave in debt.
+        vm.expectRevert(abi.encodeWithSignature("CurrencyNotSettled()"));
+        executor.execute(abi.encodePacked(uint8(1), address(hooked), step));
+        assertEq(hooked.balanceOf(address(executor)), 10e18);
     }
 
     /* ------------------------------------------------- BALANCER ------------------------------------------------- */

@@ -525,7 +525,7 @@ def test_a_dry_run_needs_no_key(place):
     assert "was not sent; --live sends it" in out
 
 
-@pytest.mark.parametrize("kinds", [("uniswap_v2",), ("uniswap_v3",), ("uniswap_v4",), KINDS], ids=lambda k: "+".join(k))
+@pytest.mark.parametrize("kinds", [("uniswap_v2",), ("uniswap_v3",), ("uniswap_v4",), KINDS], ids="+".join)
 def test_what_was_predicted_is_what_happened_to_the_wei(place, kinds):
     ids = [pool.id for pool in place.devnet.pools() if pool.kind.startswith("balancer")]
     factories = [{"address": FACTORIES[f"balancer_{makes}"], "makes": makes} for makes in ("weighted", "stable")]
