@@ -164,6 +164,17 @@ contract SwapExecutorVenuesTest is UniswapTest, V4Test, BalancerTest {
         assertEq(_mine(W), out + more);
     }
 
+    function test_ether_bought_pays_the_next_pair_as_weth() external {
+        address pair = _pair(weth9, 1_000e18, tokens[C], 2_000_000e18);
+        _give(B, 3_000e18);
+        uint256 out = _quoteV2(pair, weth9, _quoteV4(keyEther, false, 3_000e18), 3000);
+        Step memory first = _v4(B, W);
+        first.to = Program.TO_NEXT_POOL;
+        Step memory second = Step(Program.V2, Program.CHAINED, Program.TO_EXECUTOR, pair, W, C, 3000, 0);
+        _execute(abi.encodePacked(_head(), _bytes(first), Program.step(tokens, second)));
+        assertEq(_mine(C), out);
+    }
+
     function test_the_mark_of_ether_means_nothing_in_a_pool_without_weth() external {
         _give(A, 10e18);
         uint256 out = _quoteV4(keyAB, true, 10e18);
@@ -264,7 +275,7 @@ contract SwapExecutorVenuesTest is UniswapTest, V4Test, BalancerTest {
         ScriptedVenue manager = new ScriptedVenue();
         manager.claim(0, 0, 0);
         _give(A, 30e18);
-        manager.wait();
+        manager.strikeAt(1);
         bytes memory data = abi.encode(keyAB, true, 10e18, address(executor));
         manager.prepare(address(executor), abi.encodeCall(SwapExecutor.unlockCallback, (data)));
         Step memory step = _exact(_v4(A, B), 10e18);
