@@ -6,14 +6,27 @@ import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
 import {SwapExecutor} from "../../contracts/SwapExecutor.sol";
 import {ISwapExecutor} from "../../contracts/interfaces/ISwapExecutor.sol";
-import {PoolKey} from "../../contracts/interfaces/IUniswapV4.sol";
+import {IPoolManager, PoolKey} from "../../contracts/interfaces/IUniswapV4.sol";
 import {BalancerTest} from "./utils/BalancerTest.sol";
 import {PlainCurve} from "./utils/PlainCurve.sol";
 import {Program, Step} from "./utils/Program.sol";
 import {ScriptedVenue} from "./utils/ScriptedVenue.sol";
-import {NoReturnToken, TestToken} from "./utils/Tokens.sol";
+import {CallbackToken, ITransferHook, NoReturnToken, TestToken} from "./utils/Tokens.sol";
 import {UniswapTest} from "./utils/UniswapTest.sol";
 import {V4Test} from "./utils/V4Test.sol";
+
+/// @notice Takes what is being paid to the PoolManager for a payment of its own.
+contract Settler is ITransferHook {
+    IPoolManager internal immutable _manager;
+
+    constructor(address manager) {
+        _manager = IPoolManager(manager);
+    }
+
+    function onTransfer() external {
+        _manager.settle();
+    }
+}
 
 /// @notice Programs through the published bytecode of Uniswap V4 and Balancer V2 and through a double of a Curve pool, and
 ///         what hostile ones cannot do.
@@ -151,6 +164,17 @@ contract SwapExecutorVenuesTest is UniswapTest, V4Test, BalancerTest {
         assertEq(_mine(W), out + more);
     }
 
+    function test_ether_bought_pays_the_next_pair_as_weth() external {
+        address pair = _pair(weth9, 1_000e18, tokens[C], 2_000_000e18);
+        _give(B, 3_000e18);
+        uint256 out = _quoteV2(pair, weth9, _quoteV4(keyEther, false, 3_000e18), 3000);
+        Step memory first = _v4(B, W);
+        first.to = Program.TO_NEXT_POOL;
+        Step memory second = Step(Program.V2, Program.CHAINED, Program.TO_EXECUTOR, pair, W, C, 3000, 0);
+        _execute(abi.encodePacked(_head(), _bytes(first), Program.step(tokens, second)));
+        assertEq(_mine(C), out);
+    }
+
     function test_the_mark_of_ether_means_nothing_in_a_pool_without_weth() external {
         _give(A, 10e18);
         uint256 out = _quoteV4(keyAB, true, 10e18);
@@ -251,7 +275,7 @@ contract SwapExecutorVenuesTest is UniswapTest, V4Test, BalancerTest {
         ScriptedVenue manager = new ScriptedVenue();
         manager.claim(0, 0, 0);
         _give(A, 30e18);
-        manager.wait();
+        manager.strikeAt(1);
         bytes memory data = abi.encode(keyAB, true, 10e18, address(executor));
         manager.prepare(address(executor), abi.encodeCall(SwapExecutor.unlockCallback, (data)));
         Step memory step = _exact(_v4(A, B), 10e18);
@@ -310,6 +334,26 @@ contract SwapExecutorVenuesTest is UniswapTest, V4Test, BalancerTest {
             steps[i].pool = address(venue);
             _refused(_bytes(steps[i]), reason);
         }
+    }
+
+    function test_a_token_that_settles_for_itself_while_it_is_paid_in_makes_the_swap_revert() external {
+        CallbackToken hooked = new CallbackToken(18);
+        PoolKey memory key = _openV4(address(hooked), 1_000e18, tokens[C], 1_000e18, 3000, 60);
+        hooked.setHook(new Settler(v4Manager));
+        hooked.mint(address(executor), 10e18);
+        bytes memory step = abi.encodePacked(
+            uint8(Program.V4 | (key.currency0 == address(hooked) ? 8 : 0)),
+            v4Manager,
+            tokens[C],
+            uint24(3000),
+            uint16(60),
+            uint8(0),
+            uint128(10e18)
+        );
+        // Settled by whoever the hook is, what was paid is not this contract's: the manager lets nobody leave in debt.
+        vm.expectRevert(abi.encodeWithSignature("CurrencyNotSettled()"));
+        executor.execute(abi.encodePacked(uint8(1), address(hooked), step));
+        assertEq(hooked.balanceOf(address(executor)), 10e18);
     }
 
     /* ------------------------------------------------- BALANCER ------------------------------------------------- */

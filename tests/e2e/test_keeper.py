@@ -27,6 +27,7 @@ from keeper.chain.rpc import Endpoint
 from keeper.cli import main
 from keeper.config import Config
 from keeper.devnet import DEV_KEYS, FACTORIES, TOKENS, Devnet
+from keeper.devnet.tables import POOL_MANAGER
 from keeper.devnet.world import transact
 from keeper.domain import InputError, load_snapshot
 from keeper.loop import Keeper, evaluate, plan
@@ -42,6 +43,7 @@ VENUES = [
     {"kind": "uniswap_v2", "factory": FACTORIES["uniswap_v2"]},
     {"kind": "uniswap_v3", "factory": FACTORIES["uniswap_v3"]},
 ]
+KINDS = ("uniswap_v2", "uniswap_v3", "uniswap_v4", "balancer_v2")
 POLICY = {"trigger": {"kind": "band", "absolute": 0.02}, "tracking_penalty": 0.5}
 IMPATIENT = Sending(timeout_seconds=30, poll_seconds=0.01)
 
@@ -524,9 +526,19 @@ def test_a_dry_run_needs_no_key(place):
     assert "was not sent; --live sends it" in out
 
 
-@pytest.mark.parametrize("venues", [VENUES, VENUES[:1], VENUES[1:]], ids=["both", "V2 only", "V3 only"])
-def test_what_was_predicted_is_what_happened_to_the_wei(place, venues):
-    place.configure(venues=venues)
+@pytest.mark.parametrize("kinds", [("uniswap_v2",), ("uniswap_v3",), ("uniswap_v4",), KINDS], ids="+".join)
+def test_what_was_predicted_is_what_happened_to_the_wei(place, kinds):
+    ids = [pool.id for pool in place.devnet.pools() if pool.kind.startswith("balancer")]
+    factories = [{"address": FACTORIES[f"balancer_{makes}"], "makes": makes} for makes in ("weighted", "stable")]
+    venues = [
+        *VENUES,
+        {"kind": "uniswap_v4", "manager": POOL_MANAGER},
+        {"kind": "balancer_v2", "factories": factories, "pools": ids},
+    ]
+    place.configure(
+        venues=[venue for venue in venues if venue["kind"] in kinds],
+        connectors=[TOKENS[symbol].address for symbol in ("USDT", "DAI", "AAVE")],
+    )
     before = place.balances()
     code, out, err = place.run("run", "--once", "--live", "--json")
     outcome = json.loads(out)

@@ -21,11 +21,13 @@ contract ScriptedVenue {
     uint256 internal _callbacks = 1;
     uint256 internal _says;
     bytes internal _other;
-    bool internal _patient;
+    /// Which of its calls it uses, if not every one, and how many there were.
+    uint256 internal _chosen = type(uint256).max;
+    uint256 internal _seen;
 
-    /// @notice Does nothing yet the first time that it is called.
-    function wait() external {
-        _patient = true;
+    /// @notice Does what it was prepared for only the `count`th time that it could, counted from zero.
+    function strikeAt(uint256 count) external {
+        _chosen = count;
     }
 
     /// @notice What to do when it is called, beside paying nothing.
@@ -92,10 +94,7 @@ contract ScriptedVenue {
     }
 
     function _perform() private {
-        if (_patient) {
-            _patient = false;
-            return;
-        }
+        if (_chosen != type(uint256).max && _seen++ != _chosen) return;
         for (uint256 i; i < _calls.length; ++i) {
             (bool ok, bytes memory result) = _calls[i].target.call(_calls[i].data);
             if (!ok) {

@@ -5,7 +5,6 @@ import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 
 import {IUniswapV2Pair, IUniswapV3Pool} from "../../../contracts/interfaces/IUniswap.sol";
 import {Published} from "./Published.sol";
-import {TestToken} from "./Tokens.sol";
 
 interface IPairMaker {
     function createPair(address a, address b) external returns (address);
@@ -46,8 +45,8 @@ abstract contract UniswapTest is Published {
     /// @notice A V2 pair that holds these reserves.
     function _pair(address a, uint256 amountA, address b, uint256 amountB) internal returns (address pair) {
         pair = IPairMaker(v2Factory).createPair(a, b);
-        TestToken(a).mint(pair, amountA);
-        TestToken(b).mint(pair, amountB);
+        _fund(a, pair, amountA);
+        _fund(b, pair, amountB);
         IPairLiquidity(pair).mint(address(this));
     }
 
@@ -106,7 +105,7 @@ abstract contract UniswapTest is Published {
     function _payPool(int256 amount0, int256 amount1, bytes calldata data) private {
         (address a, address b) = abi.decode(data, (address, address));
         if (a > b) (a, b) = (b, a);
-        if (amount0 > 0) TestToken(a).mint(msg.sender, uint256(amount0));
-        if (amount1 > 0) TestToken(b).mint(msg.sender, uint256(amount1));
+        if (amount0 > 0) _fund(a, msg.sender, uint256(amount0));
+        if (amount1 > 0) _fund(b, msg.sender, uint256(amount1));
     }
 }
