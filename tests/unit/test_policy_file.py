@@ -16,7 +16,7 @@ def test_trigger_penalty_and_free_gas_are_a_complete_policy_that_switches_off_al
 
 def test_the_defaults_are_those_of_the_documentation():
     policy = load_policy("{trigger: {kind: always}, tracking_penalty: 1}")
-    assert (policy.slippage, policy.headroom_share, policy.max_hops) == (Decimal("0.005"), Decimal("0.9"), 3)
+    assert (policy.slippage, policy.headroom_share) == (Decimal("0.005"), Decimal("0.9"))
     assert policy.gas_price_wei is None
     assert [policy.gas_units.of(kind) for kind in ("uniswap_v2", "uniswap_v3")] == [70_000, 90_000]
 
@@ -56,7 +56,7 @@ MISTAKES = [
     ("{trigger: {kind: always}, tracking_penalty: 1, slippage: 0.5%}", 'slippage: must be a number, got "0.5%"'),
     ("{trigger: {kind: always}, tracking_penalty: 1, headroom_share: 0}", "headroom_share: "),
     ("{trigger: {kind: always}, tracking_penalty: 1, headroom_share: 1.1}", "headroom_share: "),
-    ("{trigger: {kind: always}, tracking_penalty: 1, max_hops: 4}", "max_hops: "),
+    ("{trigger: {kind: always}, tracking_penalty: 1, max_hops: 3}", "max_hops: unknown field"),
     ("{trigger: {kind: always}, tracking_penalty: 1, gas_price_wei: -1}", "gas_price_wei: "),
     ("{trigger: {kind: always}, tracking_penalty: 1, gas_price_wei: 1.5}", "gas_price_wei: "),
     ("{trigger: {kind: always}, tracking_penalty: 1, gas_units: {base: -1}}", "gas_units.base: "),
