@@ -106,6 +106,7 @@ def test_every_rebalance_can_be_carried_out_and_stands(question):
 def check_swaps(facts: Snapshot, decision: Decision) -> None:
     """The swaps need only what is sold, give what is said to be bought, and are what the pools would do."""
     here = Counter({sell.token: sell.amount for sell in decision.sells})
+    passed: Counter[str] = Counter()
     pools = {pool.name: pool for pool in facts.pools}
     for swap in decision.swaps:
         assert here[swap.token_in] >= swap.amount_in > 0
@@ -113,7 +114,12 @@ def check_swaps(facts: Snapshot, decision: Decision) -> None:
         assert amount_out == swap.amount_out
         here[swap.token_in] -= swap.amount_in
         here[swap.token_out] += swap.amount_out
-    assert +here == Counter({buy.token: buy.amount for buy in decision.buys})
+        passed[swap.token_out] += swap.amount_out
+    assert +Counter({token: here[token] for token in facts.asset}) == Counter(
+        {buy.token: buy.amount for buy in decision.buys}
+    )
+    # Of what only passes through a rounding may stay, where the last pool stands at the end of its liquidity.
+    assert all(here[token] * 10**6 <= passed[token] for token in passed if token not in facts.asset)
     for sell in decision.sells:
         assert 0 < sell.amount <= facts.asset[sell.token].balance
 

@@ -43,7 +43,9 @@ def test_the_minimal_configuration_is_complete(load):
 
 def test_an_unknown_key_is_refused_with_the_file_and_the_allowed_ones(load, tmp_path):
     message = refusal(load, conectors=[])
-    assert message.startswith(f"{tmp_path / 'ballast.yaml'}: unknown key 'conectors'; allowed: chain, connectors, ")
+    assert message.startswith(
+        f"{tmp_path / 'ballast.yaml'}: unknown key 'conectors'; allowed: breakers, chain, connectors, "
+    )
 
 
 def test_an_unknown_key_further_down_is_named_with_its_place(load):
