@@ -9,7 +9,8 @@ import {Fragment} from "../../contracts/periphery/lens/Fragment.sol";
 import {ConcentratedState} from "../../contracts/periphery/lens/TickFragment.sol";
 import {UniswapV3Fragment} from "../../contracts/periphery/lens/UniswapV3Fragment.sol";
 import {Tier, UniswapV4Fragment} from "../../contracts/periphery/lens/UniswapV4Fragment.sol";
-import {BalancerTest, IStableFactory} from "./utils/BalancerTest.sol";
+import {BalancerTest, IWeightedFactory} from "./utils/BalancerTest.sol";
+import {PlainCurve} from "./utils/PlainCurve.sol";
 import {TestToken} from "./utils/Tokens.sol";
 import {IPoolLiquidity, IPoolMaker, UniswapTest} from "./utils/UniswapTest.sol";
 import {IPoolManagerAdmin, V4Test} from "./utils/V4Test.sol";
@@ -234,10 +235,7 @@ contract LensFragmentsTest is UniswapTest, V4Test, BalancerTest {
     }
 
     function test_a_stable_pool_is_read_without_its_own_token() external {
-        uint256[] memory amounts = new uint256[](3);
-        for (uint256 i; i < 3; ++i) {
-            amounts[i] = (i + 1) * 10 ** TestToken(tokens[i]).decimals();
-        }
+        uint256[] memory amounts = _units();
         BalancerState memory p = _balancer(_stable(tokens, amounts, 200, 0.0004e18))[0];
         assertEq(p.maker, 1);
         assertEq(p.tokens, tokens);
@@ -255,15 +253,21 @@ contract LensFragmentsTest is UniswapTest, V4Test, BalancerTest {
         address[] memory providers = new address[](3);
         uint256[] memory durations = new uint256[](3);
         (providers[0], durations[0]) = (address(provider), 1 hours);
-        address pool = IStableFactory(stableFactory)
-            .create("", "", tokens, 200, providers, durations, new bool[](3), 0.0004e18, address(this));
-        bytes32 id = IBalancerPool(pool).getPoolId();
+        bytes32 id = _stable(tokens, _units(), 200, 0.0004e18, providers, durations);
         uint256 unit = 10 ** (18 - TestToken(tokens[0]).decimals());
         provider.set(1.1e18);
         vm.warp(block.timestamp + 1 hours);
         assertEq(_balancer(id)[0].factors[0], 1e18 * unit);
         vm.warp(block.timestamp + 1);
         assertEq(_balancer(id)[0].factors[0], 1.1e18 * unit);
+    }
+
+    function test_a_pool_that_nobody_has_joined_is_left_out() external {
+        address[] memory none = new address[](3);
+        uint256[] memory weights = new uint256[](3);
+        (weights[0], weights[1], weights[2]) = (0.5e18, 0.3e18, 0.2e18);
+        address pool = IWeightedFactory(weightedFactory).create("", "", tokens, weights, none, 0.003e18, address(this));
+        assertEq(_balancer(IBalancerPool(pool).getPoolId()).length, 0);
     }
 
     function test_a_pool_that_no_listed_factory_made_is_refused() external {
@@ -329,6 +333,10 @@ contract LensFragmentsTest is UniswapTest, V4Test, BalancerTest {
         }
     }
 
+    function test_an_empty_curve_pool_is_left_out() external {
+        assertEq(lens.curve(_curveList(address(new PlainCurve(tokens))), tokens).length, 0);
+    }
+
     function test_a_curve_pool_of_other_code_is_refused() external {
         address pool = address(new OldCurve(tokens));
         CurvePool[] memory pools = new CurvePool[](1);
@@ -361,6 +369,14 @@ contract LensFragmentsTest is UniswapTest, V4Test, BalancerTest {
     /// @dev The two tokens that are not WETH.
     function _others() internal view returns (address a, address b) {
         (a, b) = tokens[0] == weth9 ? (tokens[1], tokens[2]) : (tokens[0], tokens[1] == weth9 ? tokens[2] : tokens[1]);
+    }
+
+    /// @dev One, two and three whole tokens.
+    function _units() internal view returns (uint256[] memory amounts) {
+        amounts = new uint256[](3);
+        for (uint256 i; i < 3; ++i) {
+            amounts[i] = (i + 1) * 10 ** TestToken(tokens[i]).decimals();
+        }
     }
 
     function _weightedPool() internal returns (bytes32) {

@@ -82,18 +82,21 @@ abstract contract BalancerTest is Published {
         returns (bytes32 id)
     {
         uint256 count = assets.length;
+        return _stable(assets, amounts, amplification, fee, new address[](count), new uint256[](count));
+    }
+
+    /// @notice The same with rates, each asked for again after so many seconds.
+    function _stable(
+        address[] memory assets,
+        uint256[] memory amounts,
+        uint256 amplification,
+        uint256 fee,
+        address[] memory providers,
+        uint256[] memory durations
+    ) internal returns (bytes32 id) {
+        uint256 count = assets.length;
         address pool = IStableFactory(stableFactory)
-            .create(
-                "",
-                "",
-                assets,
-                amplification,
-                new address[](count),
-                new uint256[](count),
-                new bool[](count),
-                fee,
-                address(this)
-            );
+            .create("", "", assets, amplification, providers, durations, new bool[](count), fee, address(this));
         id = IBalancerPool(pool).getPoolId();
         // The pool's own token is registered among them and is minted, not paid.
         (address[] memory registered,,) = IBalancerVault(balancerVault).getPoolTokens(id);
