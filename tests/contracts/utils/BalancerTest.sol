@@ -16,6 +16,17 @@ interface IBalancerVaultAdmin {
     function joinPool(bytes32 id, address sender, address recipient, JoinPoolRequest memory request) external payable;
 }
 
+/// @notice What the Vault and every pool have for those with a role.
+interface IBalancerPausable {
+    function getActionId(bytes4 selector) external view returns (bytes32);
+    function setPaused(bool paused) external;
+    function pause() external;
+}
+
+interface IAuthorizer {
+    function grantRole(bytes32 role, address account) external;
+}
+
 interface IWeightedFactory {
     function create(
         string memory name,
@@ -47,13 +58,14 @@ interface IStableFactory {
 abstract contract BalancerTest is Published {
     string internal constant TASKS = "node_modules/@balancer-labs/v2-deployments/dist/tasks/";
 
+    address internal authorizer;
     address internal balancerVault;
     address internal weightedFactory;
     address internal stableFactory;
 
     /// @dev Needs WETH.
     function _deployBalancer() internal {
-        address authorizer = _publish("20210418-authorizer/artifact/Authorizer.json", abi.encode(address(this)));
+        authorizer = _publish("20210418-authorizer/artifact/Authorizer.json", abi.encode(address(this)));
         balancerVault = _publish("20210418-vault/artifact/Vault.json", abi.encode(authorizer, weth9, 90 days, 30 days));
         address fees = _publish(
             "20220725-protocol-fee-percentages-provider/artifact/ProtocolFeePercentagesProvider.json",
