@@ -7,15 +7,21 @@ import {BalancerFragment, BalancerState, Maker} from "../../contracts/periphery/
 import {CurveFragment, CurvePool, CurveState} from "../../contracts/periphery/lens/CurveFragment.sol";
 import {Fragment} from "../../contracts/periphery/lens/Fragment.sol";
 import {ConcentratedState} from "../../contracts/periphery/lens/TickFragment.sol";
+import {PairState, UniswapV2Fragment} from "../../contracts/periphery/lens/UniswapV2Fragment.sol";
 import {UniswapV3Fragment} from "../../contracts/periphery/lens/UniswapV3Fragment.sol";
 import {Tier, UniswapV4Fragment} from "../../contracts/periphery/lens/UniswapV4Fragment.sol";
-import {BalancerTest, IStableFactory} from "./utils/BalancerTest.sol";
+import {BalancerTest, IAuthorizer, IBalancerPausable, IWeightedFactory} from "./utils/BalancerTest.sol";
+import {PlainCurve} from "./utils/PlainCurve.sol";
 import {TestToken} from "./utils/Tokens.sol";
-import {IPoolLiquidity, IPoolMaker, UniswapTest} from "./utils/UniswapTest.sol";
+import {IPairMaker, IPoolLiquidity, IPoolMaker, UniswapTest} from "./utils/UniswapTest.sol";
 import {IPoolManagerAdmin, V4Test} from "./utils/V4Test.sol";
 
 /// @notice The fragments, callable.
-contract Fragments is UniswapV3Fragment, UniswapV4Fragment, BalancerFragment, CurveFragment {
+contract Fragments is UniswapV2Fragment, UniswapV3Fragment, UniswapV4Fragment, BalancerFragment, CurveFragment {
+    function v2(address factory, address[] memory tokens) external view returns (bytes[] memory) {
+        return _readUniswapV2(abi.encode(factory), tokens);
+    }
+
     function v3(address factory, uint24 fee, address[] memory tokens, uint256 words)
         external
         view
@@ -167,6 +173,28 @@ contract LensFragmentsTest is UniswapTest, V4Test, BalancerTest {
         assertEq(p.ticks[1].liquidityNet, -p.ticks[0].liquidityNet);
     }
 
+    /* -------------------------------------------- UNISWAP V2 AND V3 -------------------------------------------- */
+
+    function test_a_pair_is_read_unless_it_is_empty() external {
+        (address a, address b) = _others();
+        address pair = _pair(a, 3e18, b, 5e18);
+        IPairMaker(v2Factory).createPair(a, weth9);
+        bytes[] memory states = lens.v2(v2Factory, tokens);
+        assertEq(states.length, 1);
+        PairState memory p = abi.decode(states[0], (PairState));
+        assertEq(p.pair, pair);
+        assertEq(p.token0, a);
+        assertEq(p.token1, b);
+        assertEq(p.reserve0, 3e18);
+        assertEq(p.reserve1, 5e18);
+    }
+
+    function test_a_pool_without_a_price_is_left_out() external {
+        (address a, address b) = _others();
+        IPoolMaker(v3Factory).createPool(a, b, 3000);
+        assertEq(lens.v3(v3Factory, 3000, tokens, 1).length, 0);
+    }
+
     /* ------------------------------------------------ UNISWAP V4 ------------------------------------------------ */
 
     function test_a_v4_pool_is_read_with_its_ticks() external {
@@ -234,10 +262,7 @@ contract LensFragmentsTest is UniswapTest, V4Test, BalancerTest {
     }
 
     function test_a_stable_pool_is_read_without_its_own_token() external {
-        uint256[] memory amounts = new uint256[](3);
-        for (uint256 i; i < 3; ++i) {
-            amounts[i] = (i + 1) * 10 ** TestToken(tokens[i]).decimals();
-        }
+        uint256[] memory amounts = _units();
         BalancerState memory p = _balancer(_stable(tokens, amounts, 200, 0.0004e18))[0];
         assertEq(p.maker, 1);
         assertEq(p.tokens, tokens);
@@ -255,15 +280,35 @@ contract LensFragmentsTest is UniswapTest, V4Test, BalancerTest {
         address[] memory providers = new address[](3);
         uint256[] memory durations = new uint256[](3);
         (providers[0], durations[0]) = (address(provider), 1 hours);
-        address pool = IStableFactory(stableFactory)
-            .create("", "", tokens, 200, providers, durations, new bool[](3), 0.0004e18, address(this));
-        bytes32 id = IBalancerPool(pool).getPoolId();
+        bytes32 id = _stable(tokens, _units(), 200, 0.0004e18, providers, durations);
         uint256 unit = 10 ** (18 - TestToken(tokens[0]).decimals());
         provider.set(1.1e18);
         vm.warp(block.timestamp + 1 hours);
         assertEq(_balancer(id)[0].factors[0], 1e18 * unit);
         vm.warp(block.timestamp + 1);
         assertEq(_balancer(id)[0].factors[0], 1.1e18 * unit);
+    }
+
+    function test_a_pool_that_is_paused_is_left_out() external {
+        uint256[] memory weights = new uint256[](3);
+        (weights[0], weights[1], weights[2]) = (0.2e18, 0.3e18, 0.5e18);
+        (bytes32 id, bytes32 other) = (_weightedPool(), _weighted(tokens, _units(), weights, 0.003e18));
+        _allow(address(bytes20(id)), IBalancerPausable.pause.selector);
+        IBalancerPausable(address(bytes20(id))).pause();
+        assertEq(_balancer(id).length, 0);
+        assertEq(_balancer(other).length, 1);
+
+        _allow(balancerVault, IBalancerPausable.setPaused.selector);
+        IBalancerPausable(balancerVault).setPaused(true);
+        assertEq(_balancer(other).length, 0);
+    }
+
+    function test_a_pool_that_nobody_has_joined_is_left_out() external {
+        address[] memory none = new address[](3);
+        uint256[] memory weights = new uint256[](3);
+        (weights[0], weights[1], weights[2]) = (0.5e18, 0.3e18, 0.2e18);
+        address pool = IWeightedFactory(weightedFactory).create("", "", tokens, weights, none, 0.003e18, address(this));
+        assertEq(_balancer(IBalancerPool(pool).getPoolId()).length, 0);
     }
 
     function test_a_pool_that_no_listed_factory_made_is_refused() external {
@@ -329,6 +374,10 @@ contract LensFragmentsTest is UniswapTest, V4Test, BalancerTest {
         }
     }
 
+    function test_an_empty_curve_pool_is_left_out() external {
+        assertEq(lens.curve(_curveList(address(new PlainCurve(tokens))), tokens).length, 0);
+    }
+
     function test_a_curve_pool_of_other_code_is_refused() external {
         address pool = address(new OldCurve(tokens));
         CurvePool[] memory pools = new CurvePool[](1);
@@ -361,6 +410,18 @@ contract LensFragmentsTest is UniswapTest, V4Test, BalancerTest {
     /// @dev The two tokens that are not WETH.
     function _others() internal view returns (address a, address b) {
         (a, b) = tokens[0] == weth9 ? (tokens[1], tokens[2]) : (tokens[0], tokens[1] == weth9 ? tokens[2] : tokens[1]);
+    }
+
+    function _allow(address target, bytes4 selector) internal {
+        IAuthorizer(authorizer).grantRole(IBalancerPausable(target).getActionId(selector), address(this));
+    }
+
+    /// @dev One, two and three whole tokens.
+    function _units() internal view returns (uint256[] memory amounts) {
+        amounts = new uint256[](3);
+        for (uint256 i; i < 3; ++i) {
+            amounts[i] = (i + 1) * 10 ** TestToken(tokens[i]).decimals();
+        }
     }
 
     function _weightedPool() internal returns (bytes32) {

@@ -24,7 +24,7 @@ struct BalancerState {
 }
 
 /// @notice Balancer V2: the pools that are asked for, if they are registered in the Vault and a listed factory made them.
-///         Left out is a pool that is paused.
+///         Left out is a pool that is paused or empty.
 abstract contract BalancerFragment is Fragment {
     /// @param terms The Vault, the factories, and the ids of the pools.
     function _readBalancer(bytes memory terms, address[] memory tokens) internal returns (bytes[] memory pools) {
@@ -66,7 +66,7 @@ abstract contract BalancerFragment is Fragment {
             p.factors = pool.getNormalizedWeights();
         }
         _requireListed(address(pool), p.tokens, tokens);
-        return abi.encode(p);
+        return _filled(p.balances) ? abi.encode(p) : bytes("");
     }
 
     /// @dev A swap renews the rates that have expired before it uses them. So does this, in a call that leaves no trace.

@@ -24,7 +24,7 @@ struct CurveState {
     uint256 adminFee;
 }
 
-/// @notice Curve StableSwap: the plain pools that are asked for. Their functions grew over the years, so each is asked for
+/// @notice Curve StableSwap: the plain pools that are asked for, unless they are empty. Their functions grew over the years, so each is asked for
 ///         in its newer form first.
 abstract contract CurveFragment is Fragment {
     /// @notice The fee of this pool depends on its balances, which no plain pool's does.
@@ -38,10 +38,13 @@ abstract contract CurveFragment is Fragment {
     function _readCurve(bytes memory terms, address[] memory tokens) internal view returns (bytes[] memory pools) {
         CurvePool[] memory wanted = abi.decode(terms, (CurvePool[]));
         pools = new bytes[](wanted.length);
+        uint256 found;
         for (uint256 i; i < wanted.length; ++i) {
             if (wanted[i].pool.codehash != wanted[i].codeHash) revert NotAdmitted(wanted[i].pool);
-            pools[i] = abi.encode(_readCurvePool(wanted[i].pool, tokens));
+            CurveState memory p = _readCurvePool(wanted[i].pool, tokens);
+            if (_filled(p.balances)) pools[found++] = abi.encode(p);
         }
+        return _first(pools, found);
     }
 
     function _readCurvePool(address pool, address[] memory tokens) private view returns (CurveState memory p) {

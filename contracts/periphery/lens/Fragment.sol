@@ -31,6 +31,14 @@ abstract contract Fragment {
         }
     }
 
+    /// @dev Whether a pool holds something of each of its tokens; nothing can be swapped before it does.
+    function _filled(uint256[] memory balances) internal pure returns (bool) {
+        for (uint256 i; i < balances.length; ++i) {
+            if (balances[i] == 0) return false;
+        }
+        return true;
+    }
+
     /// @dev The first `count` of `pools`.
     function _first(bytes[] memory pools, uint256 count) internal pure returns (bytes[] memory) {
         assembly ("memory-safe") {

@@ -16,6 +16,17 @@ interface IBalancerVaultAdmin {
     function joinPool(bytes32 id, address sender, address recipient, JoinPoolRequest memory request) external payable;
 }
 
+/// @notice What the Vault and every pool have for those with a role.
+interface IBalancerPausable {
+    function getActionId(bytes4 selector) external view returns (bytes32);
+    function setPaused(bool paused) external;
+    function pause() external;
+}
+
+interface IAuthorizer {
+    function grantRole(bytes32 role, address account) external;
+}
+
 interface IWeightedFactory {
     function create(
         string memory name,
@@ -47,13 +58,14 @@ interface IStableFactory {
 abstract contract BalancerTest is Published {
     string internal constant TASKS = "node_modules/@balancer-labs/v2-deployments/dist/tasks/";
 
+    address internal authorizer;
     address internal balancerVault;
     address internal weightedFactory;
     address internal stableFactory;
 
     /// @dev Needs WETH.
     function _deployBalancer() internal {
-        address authorizer = _publish("20210418-authorizer/artifact/Authorizer.json", abi.encode(address(this)));
+        authorizer = _publish("20210418-authorizer/artifact/Authorizer.json", abi.encode(address(this)));
         balancerVault = _publish("20210418-vault/artifact/Vault.json", abi.encode(authorizer, weth9, 90 days, 30 days));
         address fees = _publish(
             "20220725-protocol-fee-percentages-provider/artifact/ProtocolFeePercentagesProvider.json",
@@ -82,18 +94,21 @@ abstract contract BalancerTest is Published {
         returns (bytes32 id)
     {
         uint256 count = assets.length;
+        return _stable(assets, amounts, amplification, fee, new address[](count), new uint256[](count));
+    }
+
+    /// @notice The same with rates, each asked for again after so many seconds.
+    function _stable(
+        address[] memory assets,
+        uint256[] memory amounts,
+        uint256 amplification,
+        uint256 fee,
+        address[] memory providers,
+        uint256[] memory durations
+    ) internal returns (bytes32 id) {
+        uint256 count = assets.length;
         address pool = IStableFactory(stableFactory)
-            .create(
-                "",
-                "",
-                assets,
-                amplification,
-                new address[](count),
-                new uint256[](count),
-                new bool[](count),
-                fee,
-                address(this)
-            );
+            .create("", "", assets, amplification, providers, durations, new bool[](count), fee, address(this));
         id = IBalancerPool(pool).getPoolId();
         // The pool's own token is registered among them and is minted, not paid.
         (address[] memory registered,,) = IBalancerVault(balancerVault).getPoolTokens(id);

@@ -10,6 +10,7 @@ contract PlainCurve {
     using SafeTransferLib for address;
 
     uint256 public constant fee = 4e6;
+    uint256 public constant admin_fee = 5e9; // forge-lint: disable-line(screaming-snake-case-const): the real ones' name
     uint256 public constant A = 200;
 
     address[] public coins;
