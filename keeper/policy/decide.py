@@ -12,7 +12,7 @@ from keeper.policy.triggers import quiet
 from keeper.routing import Plan, Problem, optimise
 from keeper.units import (
     WAD,
-    amount_of_up,
+    mul_div,
     mul_div_up,
     percent,
     to_float,
@@ -64,8 +64,11 @@ def consider(snapshot: Snapshot, policy: Policy) -> Considered:
 
     problem, left_out = problem_of(snapshot, policy)
     plan, violation = _within_limits(problem)
+    without_gas = _without_gas(plan) if violation is None and not plan.swaps else None
+    if without_gas is not None and without_gas.objective > problem.hold:
+        plan = without_gas
     notes = _notes(plan, left_out)
-    if reason := _why_not(plan, violation):
+    if reason := _why_not(plan, violation, without_gas):
         decision = _hold(snapshot, reason + notes, certificate=_printed(_held(plan)))
     else:
         decision = _rebalance(plan, policy, notes)
@@ -115,6 +118,25 @@ def _within_limits(problem: Problem) -> tuple[Plan, Violation | None]:
     return plan, violation
 
 
+def _without_gas(held: Plan) -> Plan | None:
+    """The best plan where gas is free, judged with its gas; None if there is none.
+
+    The search for pools that are worth their gas is not exhaustive and may have missed one that pays.
+    """
+    problem = held.problem
+    if problem.gas_price == 0:
+        return None
+    plan, violation = _within_limits(replace(problem, gas_price=0))
+    if violation is not None or not plan.swaps:
+        return None
+    plan = replace(plan, problem=problem)
+    certificate = held.certificate
+    if certificate is not None:
+        bound = max(certificate.bound, plan.objective)
+        certificate = replace(certificate, objective=plan.objective, bound=bound)
+    return replace(plan, certificate=certificate)
+
+
 def _scaled(limits: Limits, part: float) -> Limits:
     less = ("max_slippage", "max_batch_loss", "loss_headroom", "turnover_headroom")
     values = {name: int(getattr(limits, name) * part) for name in less}
@@ -144,8 +166,8 @@ def _nothing_to_do(snapshot: Snapshot, policy: Policy) -> str | None:
     return None
 
 
-def _why_not(plan: Plan, violation: Violation | None) -> str | None:
-    """Why the best plan is not to be carried out; None if it is."""
+def _why_not(plan: Plan, violation: Violation | None, without_gas: Plan | None) -> str | None:
+    """Why the best plan is not to be carried out; None if it is. ``without_gas`` explains a plan without swaps."""
     problem = plan.problem
     hold = problem.hold
     if violation is not None:
@@ -155,14 +177,12 @@ def _why_not(plan: Plan, violation: Violation | None) -> str | None:
             return "no trade towards the targets is possible"
         if problem.limits is not None and (violation := _forbidden(problem, problem.limits)) is not None:
             return f"no plan stays within the vault's limits: of the best one without them, {violation.message}"
-        without_gas = replace(problem, gas_price=0) if problem.gas_price else None
-        best = None if without_gas is None else optimise(without_gas)
-        if best is None or not best.swaps:
+        if without_gas is None:
             return (
                 "rebalancing does not pay: the pools take more for any trade than it takes off a tracking penalty of"
                 f" {_usd(-hold)}"
             )
-        plan = replace(best, problem=problem)
+        plan = without_gas
     if plan.objective > hold:
         return None
     return (
@@ -251,26 +271,42 @@ def _buys(plan: Plan, policy: Policy, sent: dict[str, int]) -> tuple[Buy, ...]:
     """What comes back to the vault, with minima: simulated less slippage, or what the oracle demands if that is more.
 
     What was sent as working capital comes back too, so a token may be sold and bought; its net change counts. The
-    oracle's floor splits ``(1 - max_slippage) * sold`` over what is bought on balance, by value, so that a batch which
-    meets every minimum also passes the vault's value-for-value test.
+    oracle's demand is one part of everything that comes back: as much of it as is needed so that a batch which meets
+    every minimum also passes the vault's value-for-value test.
     """
     snapshot = plan.problem.snapshot
     limits = snapshot.vault.limits
-    kept = WAD - to_wad(policy.slippage)
-    prices = {asset.token: (asset.price, snapshot.token[asset.token].decimals) for asset in snapshot.vault.assets}
-    back = {
-        asset.token: sent.get(asset.token, 0) + change
-        for asset, change in zip(snapshot.vault.assets, plan.changes, strict=True)
-    }
-    bought = {token: amount - sent.get(token, 0) for token, amount in back.items() if amount > sent.get(token, 0)}
-    least = {token: mul_div_up(amount, kept, WAD) for token, amount in back.items() if token not in bought}
-    sold_value = sum(value_of_up(sent.get(token, 0) - amount, *prices[token]) for token, amount in least.items())
-    values = {token: value_of(amount, *prices[token]) for token, amount in bought.items()}
-    owed = 0 if limits is None else mul_div_up(sold_value, WAD - limits.max_slippage, WAD)
-    for token, amount in bought.items():
-        floor = amount_of_up(mul_div_up(owed, values[token], sum(values.values())), *prices[token]) if owed else 0
-        least[token] = sent.get(token, 0) + max(mul_div_up(amount, kept, WAD), min(floor, amount))
-    return tuple(Buy(token=token, amount=amount, min_amount=least[token]) for token, amount in back.items() if amount)
+    sums = [0, 0, 0]  # USD WAD: bought and sold on balance, and what comes back of what is sold
+    back: list[tuple[str, int, int]] = []
+    for asset, change in zip(snapshot.vault.assets, plan.changes, strict=True):
+        price, decimals = asset.price, snapshot.token[asset.token].decimals
+        returned = min(sent.get(asset.token, 0), sent.get(asset.token, 0) + change)
+        if change > 0:
+            sums[0] += value_of(change, price, decimals)
+        else:
+            sums[1] += value_of_up(-change, price, decimals)
+            sums[2] += value_of_up(returned, price, decimals)
+        back.append((asset.token, returned, change))
+    bought, sold, coming = sums
+    part, whole = WAD - to_wad(policy.slippage), WAD
+    if limits is not None and sold:
+        fair = WAD - limits.max_slippage
+        # At the part f of all that comes back the test is f bought >= fair (sold + (1 - f) coming), here with a wei of
+        # rounding on each side of each asset. Where even all of it falls short there is nothing left to give.
+        owed = mul_div_up(sold + coming, fair, WAD) + 2 * len(back)
+        most = bought + mul_div(coming, fair, WAD)
+        if owed * whole > part * most:
+            part, whole = min(owed, most), most
+    return tuple(
+        Buy(token=token, amount=returned + max(change, 0), min_amount=_least(returned, change, part, whole))
+        for token, returned, change in back
+        if returned + max(change, 0)
+    )
+
+
+def _least(returned: int, change: int, part: int, whole: int) -> int:
+    """The least raw amount that must come back. What is bought on balance is on top of all that was sent."""
+    return returned + mul_div_up(change, part, whole) if change > 0 else mul_div_up(returned, part, whole)
 
 
 def _hold(
