@@ -192,7 +192,7 @@ def built_from(path: str) -> list[str]:
 
 
 def compiled(path: str, text: str) -> dict[str, str] | None:
-    """Creation code by `file/contract` of all that `path` is part of if it reads `text`; None if it does not compile."""
+    """Creation code by `file/contract` of what `path` is part of if it reads `text`; None if it does not compile."""
     targets = built_from(path)
     files = frozenset().union(*map(closure, targets))
     request = {
