@@ -43,7 +43,7 @@ fuzz: setup ## the invariant campaign, a hundred times longer than in `make test
 coverage: setup ## which lines and branches of the contracts the forge tests reach; fails below 99%
 	@$(BIN)/python scripts/coverage.py
 
-mutate: setup ## removes each guard in turn, moves each bound, turns each rounding: which would no test notice? (hours)
+mutate: setup ## removes each guard in turn, moves each bound, turns each rounding: which would no test notice? (half an hour)
 	@$(BIN)/python scripts/mutate.py
 
 prove: setup .venv-proof/.ready ## symbolic execution of the libraries with halmos

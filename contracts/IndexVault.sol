@@ -220,12 +220,11 @@ contract IndexVault is VaultBase, ERC20, IIndexVault {
     /// @inheritdoc IIndexVault
     function claim(address token, address to, uint256 minOut) external nonReentrant returns (uint256 paid) {
         uint256 amount = _claimOf[token][msg.sender];
-        if (amount == 0) revert NothingToClaim(token, msg.sender);
         if (to == address(this)) revert BadReceiver(to);
         uint256 total = _reserved[token];
         uint256 held = _held(token);
         paid = held < total ? amount.fullMulDiv(held, total) : amount;
-        // Nobody gains by making this zero: the claim stays.
+        // There is no claim, or nothing left behind it: nobody gains by making this zero, for the claim stays.
         // slither-disable-next-line incorrect-equality
         if (paid == 0) revert NothingToClaim(token, msg.sender);
         if (paid < minOut) revert BelowMinOut(token, paid, minOut);

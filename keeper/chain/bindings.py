@@ -97,6 +97,14 @@ ERC20 = Interface(
 )
 """What the project asks of any token."""
 
+ERC4626 = Interface(
+    [
+        _function("asset", {}, "address"),
+        _function("convertToAssets", {"shares": "uint256"}, "uint256"),
+    ]
+)
+"""What the project asks of a token that is a share of others."""
+
 
 @lru_cache(maxsize=8)
 def interface(contract: str) -> Interface:

@@ -11,6 +11,7 @@ from keeper.chain.deployment import CodeHashes, Deployment, code_hash
 from keeper.chain.errors import Refused, RpcError
 from keeper.chain.lens import Lens, Reading
 from keeper.chain.rpc import Endpoint
+from keeper.chain.shares import read_shares
 from keeper.domain.errors import InputError
 from keeper.submit.sender import check_role
 from keeper.submit.signer import check_may_sign
@@ -67,6 +68,7 @@ def _vault_checks(endpoint: Endpoint, deployment: Deployment, reading: Reading) 
     yield _try("wiring", _wiring, deployment, reading)
     yield _try("paused", _paused, reading)
     yield _try("oracle", _oracle, endpoint, reading)
+    yield _try("checkpoints", _checkpoints, endpoint, reading)
     yield _try("allowances", _allowances, endpoint, reading)
 
 
@@ -145,6 +147,13 @@ def _oracle(endpoint: Endpoint, reading: Reading) -> str:
         for facts in reading.basket
     )
     return "age of prices: " + ", ".join(ages)
+
+
+def _checkpoints(endpoint: Endpoint, reading: Reading) -> str:
+    """A rate that leaves its corridor stops rebalancing; whoever moves the checkpoint in time prevents it."""
+    shares = read_shares(endpoint, reading.vault.oracle, reading.tag)
+    states = (share.describe(reading.block.timestamp) for share in shares)
+    return "; ".join(states) or "the oracle prices no ERC-4626 share"
 
 
 def _allowances(endpoint: Endpoint, reading: Reading) -> str:

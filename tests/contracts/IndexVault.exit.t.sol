@@ -372,6 +372,19 @@ contract IndexVaultExitTest is VaultTest {
         assertLe(evil.balanceOf(holder) + evil.balanceOf(stranger), left);
     }
 
+    function test_an_underfunded_claim_is_rounded_down() external {
+        // 90 of 150 are 30 and six tenths of a wei of what is left.
+        evil.turn(HostileToken.Kind.FALSE);
+        _redeemTo(holder, 3e18);
+        _redeemTo(stranger, 2e18);
+        evil.turn(HostileToken.Kind.HEALTHY);
+        evil.burn(address(vault), evil.balanceOf(address(vault)) - 50e18 - 1);
+        _claimAll(holder);
+        assertEq(evil.balanceOf(holder), 30e18);
+        _claimAll(stranger);
+        assertEq(evil.balanceOf(stranger), 20e18 + 1);
+    }
+
     function test_an_underfunded_claim_says_so_to_who_wants_all_of_it() external {
         evil.turn(HostileToken.Kind.FALSE);
         _redeemTo(holder, 1e18);

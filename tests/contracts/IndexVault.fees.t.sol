@@ -172,6 +172,13 @@ contract IndexVaultFeesTest is VaultTest {
         assertEq(vault.balances()[DAI], 270_300e18);
     }
 
+    function test_what_the_redeem_fee_leaves_is_rounded_down() external {
+        _charge(0, 0, 0.01e18);
+        // Of 101 wei of shares 99.99 are paid as 99, with 30 wei of DAI behind each.
+        assertEq(vault.previewRedeem(101)[DAI], 2_970);
+        assertEq(_redeem(holder, 101)[DAI], 2_970);
+    }
+
     function test_the_redeem_fee_makes_no_claim() external {
         _charge(0, 0, 0.02e18);
         _redeem(holder, 1_000e18);

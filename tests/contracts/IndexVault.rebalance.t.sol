@@ -224,6 +224,44 @@ contract IndexVaultRebalanceTest is VaultTest {
         );
     }
 
+    function test_a_feed_that_lags_costs_no_more_than_turnover_times_lag() external {
+        VaultConfig memory c = _offTarget(DAI, LINK);
+        c.limits.turnoverBudget = 0.04e18;
+        _deploy(c);
+        bytes memory first = _trade(DAI, _raw(DAI, 20_000e18), LINK, _raw(LINK, 20_000e18));
+        // LINK fell by 2% and its feed has not noticed: the keeper sells it to the vault at the old price.
+        uint256 lag = 0.02e18;
+        prices[LINK] -= prices[LINK] * lag / WAD;
+        uint256 before = _worth(vault.balances());
+        _rebalance(first);
+
+        uint256 loss = WAD - _worth(vault.balances()) * WAD / before;
+        assertGt(loss, 0);
+        assertLe(loss, 0.04e18 * lag / (WAD - lag));
+
+        skip(12);
+        bytes memory second = _trade(DAI, _raw(DAI, 1_000e18), LINK, _raw(LINK, 1_020e18));
+        vm.prank(keeper);
+        vm.expectPartialRevert(Guard.TurnoverBudgetExceeded.selector);
+        vault.rebalance(second);
+    }
+
+    function test_who_mints_before_a_batch_and_redeems_after_it_takes_nothing_from_the_others() external {
+        uint256 price = vault.sharePrice();
+        uint256 paid = _worth(_mint(stranger, 9 * SHARES));
+        // The batch loses 1% of 100,000 USD, which is 0.01% of a NAV that the loan made ten times as large.
+        _rebalance(_trade(DAI, _raw(DAI, 100_000e18), LINK, _raw(LINK, 99_000e18)));
+        assertLt(_worth(_redeem(stranger, 9 * SHARES)), paid);
+        assertApproxEqAbs(vault.sharePrice(), price - price / 10_000, 1e6);
+    }
+
+    /// @dev What amounts of the basket are worth, USD WAD.
+    function _worth(uint256[] memory amounts) internal view returns (uint256 usd) {
+        for (uint256 i; i < amounts.length; ++i) {
+            usd += amounts[i] * prices[i] / units[i];
+        }
+    }
+
     function test_a_donation_in_the_route_counts_as_bought() external {
         // A gift of LINK up to its target, without a sale.
         Order memory order = _order();
@@ -626,6 +664,17 @@ contract IndexVaultRebalanceTest is VaultTest {
             OrderLib.encode(order, ""),
             abi.encodeWithSelector(IVaultEvents.ExceedsBasket.selector, tokens[DAI], held + 1, held)
         );
+    }
+
+    function test_all_that_the_vault_holds_can_be_sold() external {
+        uint256 held = _balanceOf(DAI, address(vault));
+        uint256 sold = _raw(DAI, 1_000e18);
+        Order memory order = _order();
+        order.sells = _sells(DAI, held, address(0));
+        _rebalance(
+            OrderLib.encode(order, abi.encode(_calls(_paid(DAI, held - sold), _paid(LINK, _raw(LINK, 1_000e18)))))
+        );
+        assertEq(_balanceOf(DAI, address(vault)), held - sold);
     }
 
     function test_a_short_order_is_refused() external {

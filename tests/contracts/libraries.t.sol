@@ -591,6 +591,20 @@ contract GuardTest is Test {
         assertEq(o.nav, b.nav - 1);
     }
 
+    function test_many_tiny_legs_are_each_rounded_against_the_keeper() external {
+        // One unit is worth 0.4 wei of USD. 31 of them, each of another asset, are sold for 31 of the last one.
+        Before memory b;
+        (b.balances, b.prices, b.units, b.weights) =
+        (new uint256[](32), new uint256[](32), new uint256[](32), new uint256[](32));
+        uint256[] memory left = new uint256[](32);
+        for (uint256 i; i < 32; ++i) {
+            (b.balances[i], b.prices[i], b.units[i], b.weights[i]) = (1000, 4, 10, WAD / 32);
+            left[i] = i == 31 ? 1000 + 31 : 1000 - 1;
+        }
+        vm.expectRevert(abi.encodeWithSelector(Guard.UnfairTrade.selector, 31, 12, 0));
+        libraries.judgeAt(b, left, 0);
+    }
+
     function test_selling_everything_loses_all_that_it_was_worth() external pure {
         // 1.5 wei of USD count as 1 when held and as 2 when sold.
         Before memory b = _pair(2, 3, 1, 4);

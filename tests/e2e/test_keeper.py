@@ -332,6 +332,7 @@ def test_check_finds_everything_in_order(place):
         "wiring",
         "paused",
         "oracle",
+        "checkpoints",
         "allowances",
         "signer",
         "keeper role",
