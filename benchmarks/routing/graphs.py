@@ -6,12 +6,12 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from math import isqrt
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from keeper.domain import AssetState, Block, GasUnits, Policy, Snapshot, Token, VaultState
 from keeper.pools import (
@@ -25,6 +25,7 @@ from keeper.pools import (
     WeightedHolding,
 )
 from keeper.pools.tick_math import MAX_TICK, tick_at_sqrt_price
+from keeper.routing.jit import Floats
 from keeper.routing.solver import Goal
 from keeper.units import WAD
 
@@ -80,7 +81,7 @@ def world(
     prices, decimals = _tokens(rng, tokens)
     listed = tuple(Token(address=_address(i + 1), symbol=f"T{i}", decimals=decimals[i]) for i in range(tokens))
     bare = World(listed, prices, ())
-    kinds: NDArray[np.str_] = rng.choice(list(mix), pools, p=list(mix.values()))
+    kinds = rng.choice(list(mix), pools, p=list(mix.values()))
     return World(listed, prices, tuple(_pool(rng, bare, k, str(kind), torn) for k, kind in enumerate(kinds)))
 
 
@@ -199,27 +200,24 @@ def distinct(found: World) -> World:
 # Baskets
 
 
-def basket(rng: np.random.Generator, tokens: int, *, drift: float = 0.3) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def basket(rng: np.random.Generator, tokens: int, *, drift: float = 0.3) -> tuple[Floats, Floats]:
     """Random target weights, and the weights that are held: targets scaled by up to ``drift`` either way."""
     targets = rng.dirichlet(np.full(tokens, 5.0))
     held = targets * (1 + rng.uniform(-drift, drift, tokens))
     return held / held.sum(), targets
 
 
-def goal(market_tokens: int, nav: float, penalty: float, held: Sequence[float], targets: Sequence[float]) -> Goal:
-    """What the solver is asked for when the first tokens of a market are the basket."""
+def goal(nav: float, penalty: float, held: Floats, targets: Floats) -> Goal:
+    """What the solver is asked for when all tokens of a market are the basket, held in these weights."""
     count = len(held)
-    excess, low, high = np.zeros(market_tokens), np.zeros(market_tokens), np.zeros(market_tokens)
-    excess[:count] = (np.asarray(held) - np.asarray(targets)) * nav
-    low[:count], high[:count] = -np.asarray(held) * nav, np.inf
     return Goal(
         nav=nav,
-        gain=np.ones(market_tokens),
-        excess=excess,
-        low=low,
-        high=high,
-        penalty=np.full((1, market_tokens), penalty / nav),
-        rows=np.zeros((0, market_tokens)),
+        gain=np.ones(count),
+        excess=(held - targets) * nav,
+        low=-held * nav,
+        high=np.full(count, np.inf),
+        penalty=np.full((1, count), penalty / nav),
+        rows=np.zeros((0, count)),
         bounds=np.zeros(0),
     )
 
@@ -278,28 +276,39 @@ def policy(penalty: float, hop_usd: float) -> Policy:
 # Real states
 
 
-def real_world() -> World | None:
-    """The Uniswap pools of the public data set that hang together, at the prices they agree on; None without it."""
+def real_worlds() -> dict[str, World]:
+    """Worlds of real pool states by name; none without the public data set.
+
+    "2026": Uniswap V2 and V3 pools of one moment, which form a tree around WETH: there is one way only between any two
+    tokens. (The data set's other WBTC/WETH pool is a later state of one of them.) "2022": Uniswap, Sushiswap, Balancer
+    and stable pools from an instance of a batch auction.
+    """
+    found = {}
     serialized = DATA / "pools/tycho_serialized_state/data_train.json"
-    if not serialized.is_file():
-        return None
-    tokens: dict[str, Token] = {}
-    pools: list[BasePool] = []
-    for number, entry in enumerate(json.loads(serialized.read_text(encoding="utf-8"))):
-        for token in entry["tokens"]:
-            tokens.setdefault(
-                token["address"],
-                Token(address=token["address"], symbol=token["symbol"], decimals=token["decimals"]),
-            )
-        pools.append(_serialized(number, [token["address"] for token in entry["tokens"]], entry["state"]))
+    instance = DATA / "pools/cow_solver_instances/large_example_train.json"
+    if serialized.is_file():
+        found["2026"] = _world_of_2026(json.loads(serialized.read_text(encoding="utf-8")))
+    if instance.is_file():
+        found["2022"] = _world_of_2022(json.loads(instance.read_text(encoding="utf-8")))
+    return found
+
+
+def _world_of_2026(entries: list[dict[str, Any]]) -> World:
+    tokens = {
+        token["address"]: Token(address=token["address"], symbol=token["symbol"], decimals=token["decimals"])
+        for entry in entries
+        for token in entry["tokens"]
+    }
+    pools = [
+        _serialized(number, [token["address"] for token in entry["tokens"]], entry["state"])
+        for number, entry in enumerate(entries)
+    ]
     prices = _prices(tokens, pools)
     known = [address for address in tokens if address in prices]
-    wanted = set(known)
-    found = [pool for pool in pools if set(pool.tokens) <= wanted]
-    if (other := _recorded(DATA, prices, tokens)) is not None:
-        found.append(other)
     return World(
-        tuple(tokens[address] for address in known), tuple(prices[address] for address in known), tuple(found)
+        tuple(tokens[address] for address in known),
+        tuple(prices[address] for address in known),
+        tuple(pool for pool in pools if set(pool.tokens) <= set(known)),
     )
 
 
@@ -340,30 +349,73 @@ def _prices(tokens: Mapping[str, Token], pools: Sequence[BasePool]) -> dict[str,
     return prices
 
 
-def _recorded(data: Path, prices: Mapping[str, float], tokens: Mapping[str, Token]) -> BasePool | None:
-    """Another WBTC/WETH pool, of a later block: moved to the price of the others."""
-    file = data / "pools/degenbot_chain_data/1/uniswap_v3_wbtc_weth_block_24407242.json"
-    if not file.is_file():
-        return None
-    state = json.loads(file.read_text(encoding="utf-8"))
-    spelt = {address.lower(): address for address in tokens}
-    token0, token1 = (spelt[state[side]["address"].lower()] for side in ("token0", "token1"))
-    scalars = state["scalars"]
-    pool = UniswapV3Pool(
-        address=_address(300_000),
-        token0=token0,
-        token1=token1,
-        fee_pips=scalars["fee"],
-        tick_spacing=scalars["tick_spacing"],
-        sqrt_price_x96=scalars["sqrt_price_x96"],
-        liquidity=scalars["liquidity"],
-        tick=scalars["tick"],
-        ticks=tuple(Tick(index=int(index), liquidity_net=net) for index, (_, net, _) in state["tick_data"].items()),
+def _world_of_2022(instance: dict[str, Any]) -> World:
+    """Pools with at least a thousand dollars of each token, by the instance's own prices."""
+    listed = {
+        address: Token(address=address, symbol=entry["alias"] or address[:8], decimals=entry["decimals"])
+        for address, entry in instance["tokens"].items()
+        if entry["external_price"]
+    }
+    dollar = next(address for address, token in listed.items() if token.symbol == "USDC")
+    quoted = {  # the file's prices are for a raw unit, up to a common factor
+        address: instance["tokens"][address]["external_price"] * 10.0**token.decimals
+        for address, token in listed.items()
+    }
+    prices = {address: price / quoted[dollar] for address, price in quoted.items()}
+    pools = []
+    for number, entry in instance["amms"].items():
+        reserves = {
+            token: int(held["balance"] if isinstance(held, dict) else held) for token, held in entry["reserves"].items()
+        }
+        if all(
+            token in listed and held * prices[token] >= 1000 * 10 ** listed[token].decimals
+            for token, held in reserves.items()
+        ):
+            pools.append(_instance_pool(_address(400_000 + int(number)), entry, reserves, listed))
+    used = [address for address in listed if any(address in pool.tokens for pool in pools)]
+    return World(
+        tuple(listed[address] for address in used), tuple(prices[address] for address in used), tuple(pools)
     )
-    wanted = prices[token0] / prices[token1] * 10.0 ** (tokens[token1].decimals - tokens[token0].decimals)
-    target = int(wanted**0.5 * 2**96)
-    zero_for_one = target < pool.sqrt_price_x96
-    return pool.swap_exact(zero_for_one, 2**200, target)[2]
+
+
+def _instance_pool(
+    address: str, entry: dict[str, Any], reserves: dict[str, int], listed: dict[str, Token]
+) -> BasePool:
+    fee = round(float(entry["fee"]) * WAD)
+    if entry["kind"] == "ConstantProduct":
+        (token0, reserve0), (token1, reserve1) = sorted(reserves.items())
+        return UniswapV2Pool(
+            address=address,
+            token0=token0,
+            token1=token1,
+            fee_pips=fee // 10**12,
+            reserve0=reserve0,
+            reserve1=reserve1,
+        )
+    if entry["kind"] == "WeightedProduct":
+        weighted = BalancerWeightedPool(
+            address=address,
+            id=_name(address),
+            swap_fee=fee,
+            tokens=tuple(
+                WeightedHolding(
+                    token=token, balance=held, weight=int(Decimal(entry["reserves"][token]["weight"]) * WAD)
+                )
+                for token, held in reserves.items()
+            ),
+        )
+        return weighted.listed({token.address.lower(): token for token in listed.values()})
+    return BalancerStablePool(
+        address=address,
+        id=_name(address),
+        amplification=round(float(entry["amplification_parameter"]) * 1000),
+        a_precision=1000,
+        fee=fee,
+        tokens=tuple(
+            RatedHolding(token=token, balance=held, rate=WAD * 10 ** (18 - listed[token].decimals))
+            for token, held in reserves.items()
+        ),
+    )
 
 
 def _address(number: int) -> str:
