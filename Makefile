@@ -16,7 +16,7 @@ FORGE = $$(ls node_modules/@foundry-rs/forge-*/bin/forge | head -n 1)
 
 SOURCES := $(shell find contracts -name '*.sol' -not -path '*/.cache/*')
 
-.PHONY: help setup demo test test-contracts test-python test-fork fuzz mutate prove slither bench-gas check format clean lock
+.PHONY: help setup demo test test-contracts test-python test-fork fuzz mutate prove slither bench-gas bench-routing check format clean lock
 
 help: ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ slither: setup .venv-proof/.ready ## static analysis
 
 bench-gas: setup ## what a rebalance, a mint and a redemption cost, beside the bare swaps and other protocols
 	@$(BIN)/python benchmarks/gas.py
+
+bench-routing: setup benchmarks/peers/node_modules/.ready ## how good and how fast the router is, beside Uniswap's, cvxpy and one pair at a time (minutes)
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.routing
 
 check: setup ## lint, types, format, import rule
 	@$(BIN)/ruff check .
@@ -97,6 +100,11 @@ node_modules/.ready: package-lock.json
 	@echo "installing npm packages ..."
 	@# Not `npm ci`: it insists that the lock lists Foundry's binaries for platforms that no registry may carry.
 	@npm install --no-save --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+benchmarks/peers/node_modules/.ready: benchmarks/peers/package-lock.json
+	@echo "installing the routers to compare with ..."
+	@cd benchmarks/peers && npm ci --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
 .ballast/solc/.ready: scripts/solc.js node_modules/.ready

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -62,14 +63,10 @@ def compare(world: World, snapshot: Snapshot, hop_usd: float) -> Compared | None
         return None
     values = problem.unit_values
     sold, bought = _legs(plan, -1), _legs(plan, 1)
-    exchanges = _matched(sold, bought, values)
+    exchanges = matched(sold, bought, values)
     found = []
     for parts in (1, PARTS):
-        took, done = timed(
-            lambda parts=parts: one_by_one(  # type: ignore[misc]  # mypy knows no such lambdas
-                world.pools, exchanges, values, hop_usd=hop_usd, parts=parts
-            )
-        )
+        took, done = timed(partial(one_by_one, world.pools, exchanges, values, hop_usd=hop_usd, parts=parts))
         change = {token: -amount for token, amount in sold.items()}
         for exchange, amount in zip(exchanges, done.amounts_out, strict=True):
             change[exchange.token_out] = change.get(exchange.token_out, 0) + amount
@@ -101,7 +98,7 @@ def _legs(plan: Plan, sign: int) -> dict[str, int]:
     return dict(sorted(legs.items(), key=lambda leg: -leg[1] * values[leg[0]]))
 
 
-def _matched(sold: dict[str, int], bought: dict[str, int], values: dict[str, float]) -> list[Exchange]:
+def matched(sold: dict[str, int], bought: dict[str, int], values: dict[str, float]) -> list[Exchange]:
     """Every sale is spent in full, and purchases get their shares of it."""
     spent = sum(amount * values[token] for token, amount in sold.items())
     scale = spent / sum(amount * values[token] for token, amount in bought.items())
@@ -175,8 +172,6 @@ def _row(name: str, hop_usd: float, nav: float, found: Sequence[Compared]) -> di
         if way != "joint":
             saved = [getattr(entry, way).bp - entry.joint.bp for entry in found]
             row[way]["saved_bp"] = Spread.of(saved).as_json()
-            row[way]["never_better"] = all(
-                less >= -entry.unit for less, entry in zip(saved, found, strict=True)
-            )
+            row[way]["never_better"] = all(less >= -entry.unit for less, entry in zip(saved, found, strict=True))
     row["missed_bp"] = Spread.of([entry.missed for entry in found]).as_json()
     return row

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import cvxpy as cp
@@ -43,12 +44,12 @@ def table(sizes: Sequence[int], seeds: Sequence[int]) -> list[dict[str, Any]]:
             solution = solve(market, goal, on)
             achieved = goal.worth(net(market, solution))
             gaps.append((solution.value - achieved) / NAV * 1e4)
-            ours += repeated(lambda: solve(market, goal, on), 10, 0.2)  # noqa: B023  called before the loop goes on
+            ours += repeated(partial(solve, market, goal, on), 10, 0.2)
             for solver in SOLVERS:
                 problem = _stated(market, goal)
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # "solution may be inaccurate": that is what is measured
-                    milliseconds, _ = timed(lambda: problem.solve(solver=solver))  # noqa: B023  as above
+                    milliseconds, _ = timed(partial(problem.solve, solver=solver))
                 found[solver]["behind_bp"].append((achieved / NAV - float(problem.value)) * 1e4)
                 found[solver]["ms"].append(milliseconds)
                 found[solver]["solve_ms"].append(float(problem.solver_stats.solve_time) * 1e3)

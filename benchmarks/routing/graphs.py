@@ -70,9 +70,7 @@ class World:
         return int(dollars / self.unit_value(place))
 
 
-def world(
-    rng: np.random.Generator, tokens: int, pools: int, mix: Mapping[Kind, float], *, torn: bool = False
-) -> World:
+def world(rng: np.random.Generator, tokens: int, pools: int, mix: Mapping[Kind, float], *, torn: bool = False) -> World:
     """A random market: most pools hold a hub token, and depths are 1e5 to 5e7 dollars.
 
     Prices are within each pool's fee of the oracle's, so that there is next to no arbitrage; or, ``torn``, some 1% off,
@@ -113,7 +111,7 @@ def _pool(rng: np.random.Generator, among: World, number: int, kind: str, torn: 
     if kind == "stable":
         return _stable(rng, among, address, dollars)
     if kind == "weighted":
-        return _weighted(rng, among, address, dollars, off, i, j)
+        return _weighted(rng, among, address, ((i, dollars), (j, dollars * off)))
     token0, token1 = among.tokens[i].address, among.tokens[j].address
     amount0, amount1 = among.amount(i, dollars), among.amount(j, dollars * off)
     if kind == "v2":
@@ -142,7 +140,9 @@ def _positions(rng: np.random.Generator, sqrt_price: int, depth: int, spacing: i
     nets = {-limit * spacing: depth // 10, limit * spacing: -(depth // 10)}
     while sum(net != 0 for net in nets.values()) < _TICKS:
         width = int(rng.integers(2, max(3, 12_000 // spacing)))
-        lower, upper = (max(-limit, min(limit, centre + end)) * spacing for end in (int(rng.integers(-width, 1)), width))
+        lower, upper = (
+            max(-limit, min(limit, centre + end)) * spacing for end in (int(rng.integers(-width, 1)), width)
+        )
         size = int(depth * rng.uniform(0.1, 1.0))
         nets[lower] = nets.get(lower, 0) + size
         nets[upper] = nets.get(upper, 0) - size
@@ -150,7 +150,7 @@ def _positions(rng: np.random.Generator, sqrt_price: int, depth: int, spacing: i
 
 
 def _weighted(
-    rng: np.random.Generator, among: World, address: str, dollars: float, off: float, i: int, j: int
+    rng: np.random.Generator, among: World, address: str, sides: Sequence[tuple[int, float]]
 ) -> BalancerWeightedPool:
     share = int(rng.choice([50, 80]))
     pool = BalancerWeightedPool(
@@ -159,11 +159,11 @@ def _weighted(
         swap_fee=3 * WAD // 1000,
         tokens=tuple(
             WeightedHolding(
-                token=among.tokens[k].address,
-                balance=among.amount(k, dollars * tilt * weight / 50),
+                token=among.tokens[place].address,
+                balance=among.amount(place, dollars * weight / 50),
                 weight=weight * WAD // 100,
             )
-            for k, weight, tilt in ((i, share, 1.0), (j, 100 - share, off))
+            for (place, dollars), weight in zip(sides, (share, 100 - share), strict=True)
         ),
     )
     return pool.listed({token.address.lower(): token for token in among.tokens})
@@ -328,9 +328,7 @@ def _serialized(number: int, pair: list[str], state: dict[str, Any]) -> BasePool
         sqrt_price_x96=int(inner["sqrt_price"], 16),
         liquidity=inner["liquidity"],
         tick=inner["tick"],
-        ticks=tuple(
-            Tick(index=tick["index"], liquidity_net=tick["net_liquidity"]) for tick in inner["ticks"]["ticks"]
-        ),
+        ticks=tuple(Tick(index=tick["index"], liquidity_net=tick["net_liquidity"]) for tick in inner["ticks"]["ticks"]),
     )
 
 
@@ -373,14 +371,10 @@ def _world_of_2022(instance: dict[str, Any]) -> World:
         ):
             pools.append(_instance_pool(_address(400_000 + int(number)), entry, reserves, listed))
     used = [address for address in listed if any(address in pool.tokens for pool in pools)]
-    return World(
-        tuple(listed[address] for address in used), tuple(prices[address] for address in used), tuple(pools)
-    )
+    return World(tuple(listed[address] for address in used), tuple(prices[address] for address in used), tuple(pools))
 
 
-def _instance_pool(
-    address: str, entry: dict[str, Any], reserves: dict[str, int], listed: dict[str, Token]
-) -> BasePool:
+def _instance_pool(address: str, entry: dict[str, Any], reserves: dict[str, int], listed: dict[str, Token]) -> BasePool:
     fee = round(float(entry["fee"]) * WAD)
     if entry["kind"] == "ConstantProduct":
         (token0, reserve0), (token1, reserve1) = sorted(reserves.items())

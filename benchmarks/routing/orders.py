@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def compare(orders: Sequence[Order]) -> list[Compared]:
     """Every order by both."""
     found = []
     for order, peer in zip(orders, _peer(orders), strict=True):
-        milliseconds, plan = timed(lambda order=order: ours(order))  # type: ignore[misc]  # mypy knows no such lambdas
+        milliseconds, plan = timed(partial(ours, order))
         bought = (plan.change or {}).get(order.world.tokens[order.bought].address, 0)
         filled = Filled(bought * order.world.unit_value(order.bought), len(plan.swaps), milliseconds)
         certificate = plan.certificate
@@ -130,7 +131,7 @@ def _peer(orders: Sequence[Order]) -> Iterator[Filled]:
         }
         for world in worlds
     ]
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603  a file of this repository
         ["node", str(PEERS / "sor.cjs")],  # noqa: S607  node is wherever the user has it
         input=json.dumps(document),
         capture_output=True,
@@ -219,7 +220,7 @@ def _row(name: str, hop_usd: float, size: float, found: Sequence[Compared]) -> d
         "size_usd": size,
         "orders": len(found),
         "gained_bp": Spread.of([entry.gained for entry in found]).as_json(),
-        "worst_below_a_unit": all(entry.gained >= -entry.unit for entry in found),
+        "never_worse": all(entry.gained >= -entry.unit for entry in found),
         "missed_bp": Spread.of([entry.missed for entry in found]).as_json(),
         "hops": Spread.of([entry.ours.hops for entry in found]).as_json(),
         "peer_hops": Spread.of([entry.peer.hops for entry in found]).as_json(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ def _solver_row(
         before = solve(market, goal, on)
         steps.append(before.steps)
         used.append(len(before.used))
-        cold += repeated(lambda: solve(market, goal, on), 20, 0.2)  # noqa: B023  called before the loop goes on
+        cold += repeated(partial(solve, market, goal, on), 20, 0.2)
         drift = np.exp(rng.normal(0, MOVE, tokens))
         moved = World(world.tokens, tuple(float(p) for p in np.array(world.prices) * drift), world.pools)
         warm += _warm(moved, held * NAV * drift, targets, before)
@@ -72,7 +73,7 @@ def _solver_row(
 
 def _warm(world: World, value: Floats, targets: Floats, before: Solution) -> list[float]:
     market, goal, on = _problem(world, value, targets)
-    return repeated(lambda: solve(market, goal, on, before), 20, 0.2)
+    return repeated(partial(solve, market, goal, on, before), 20, 0.2)
 
 
 def _problem(world: World, value: Floats, targets: Floats) -> tuple[Market, Goal, Ints]:
@@ -96,7 +97,7 @@ def decide_table(sizes: Sequence[int], seeds: Sequence[int]) -> list[dict[str, A
                 held, targets = graphs.basket(rng, min(8, tokens))
                 snapshot = graphs.snapshot(world, range(len(held)), NAV, held.tolist(), targets.tolist())
                 policy = graphs.policy(PENALTY, HOP_USD)
-                times += repeated(lambda: decide(snapshot, policy), 3, 2.0)  # noqa: B023  as above
+                times += repeated(partial(decide, snapshot, policy), 3, 2.0)
                 decision = decide(snapshot, policy)
                 swaps.append(len(decision.swaps))
                 if decision.certificate is not None:
