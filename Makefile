@@ -76,7 +76,7 @@ lock: ## resolve the Python lock anew (needs `uv`)
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements-proof.lock
 
 clean: ## remove everything that setup made
-	rm -rf .venv .venv-proof node_modules .ballast .build contracts/.cache
+	rm -rf .venv .venv-proof node_modules benchmarks/peers/node_modules .ballast .build contracts/.cache
 
 .venv/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Ballast needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=") if sys.version_info < (3, 11) else None'
