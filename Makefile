@@ -16,7 +16,7 @@ FORGE = $$(ls node_modules/@foundry-rs/forge-*/bin/forge | head -n 1)
 
 SOURCES := $(shell find contracts -name '*.sol' -not -path '*/.cache/*')
 
-.PHONY: help setup demo test test-contracts test-python test-fork fuzz coverage mutate prove slither bench-gas check format clean lock
+.PHONY: help setup demo test test-contracts test-python test-fork fuzz coverage mutate prove slither bench-gas bench-routing check format clean lock
 
 help: ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ slither: setup .venv-proof/.ready ## static analysis
 bench-gas: setup ## what a rebalance, a mint and a redemption cost, beside the bare swaps and other protocols
 	@$(BIN)/python benchmarks/gas.py
 
+bench-routing: setup benchmarks/peers/node_modules/.ready ## how good and how fast the router is, beside Uniswap's, cvxpy and one pair at a time (minutes)
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.routing
+
 check: setup ## lint, types, format, import rule
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -76,7 +79,7 @@ lock: ## resolve the Python lock anew (needs `uv`)
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements-proof.lock
 
 clean: ## remove everything that setup made
-	rm -rf .venv .venv-proof node_modules .ballast .build contracts/.cache
+	rm -rf .venv .venv-proof node_modules benchmarks/peers/node_modules .ballast .build contracts/.cache
 
 .venv/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Ballast needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=") if sys.version_info < (3, 11) else None'
@@ -106,6 +109,11 @@ node_modules/.ready: package-lock.json
 	@echo "compiling the solver's kernels (half a minute) ..."
 	@$(BIN)/python -m keeper.routing.warm
 	@mkdir -p $(@D)
+	@touch $@
+
+benchmarks/peers/node_modules/.ready: benchmarks/peers/package-lock.json
+	@echo "installing the routers to compare with ..."
+	@cd benchmarks/peers && npm ci --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
 .ballast/solc/.ready: scripts/solc.js node_modules/.ready

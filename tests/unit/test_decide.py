@@ -159,7 +159,7 @@ def test_a_move_that_costs_more_than_it_brings_is_held_with_the_numbers():
 
 
 def test_what_does_not_pay_for_its_gas_is_held_with_the_numbers():
-    decision = decide(facts(nav=10_000), policy(gas_price_wei=str(200 * 10**9)))
+    decision = decide(facts(nav=10_000), policy(gas_price_wei=str(300 * 10**9)))
     found = re.match(
         r"rebalancing does not pay: the best plan takes \$([\d.]+) off a tracking penalty of \$100\.00 and costs"
         r" \$([\d.]+) \(trading \$([\d.]+), gas \$([\d.]+)\): \$([\d.]+) too much$",
@@ -248,7 +248,7 @@ def test_gas_makes_a_plan_of_fewer_swaps():
 
 def test_gas_alone_can_make_a_move_not_pay():
     assert decide(facts(nav=10_000), policy(gas_price_wei="0")).action == "rebalance"
-    held = decide(facts(nav=10_000), policy(gas_price_wei=str(200 * 10**9)))
+    held = decide(facts(nav=10_000), policy(gas_price_wei=str(300 * 10**9)))
     assert held.action == "hold"
     assert "does not pay" in held.reason
 

@@ -18,7 +18,7 @@ def test_the_defaults_are_those_of_the_documentation():
     policy = load_policy("{trigger: {kind: always}, tracking_penalty: 1}")
     assert (policy.slippage, policy.headroom_share) == (Decimal("0.005"), Decimal("0.9"))
     assert policy.gas_price_wei is None
-    assert [policy.gas_units.of(kind) for kind in ("uniswap_v2", "uniswap_v3")] == [70_000, 90_000]
+    assert [policy.gas_units.of(kind) for kind in ("uniswap_v2", "uniswap_v3")] == [70_000, 85_000]
 
 
 def test_yaml_and_json_say_the_same():
