@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 _LONGEST = 200
 
 
 class RpcError(Exception):
     """A node could not be reached or gave no usable answer. The message is one line and holds no credential."""
+
+
+Trouble = Literal["connection", "timeout", "rate_limit", "http", "garbage"]
+"""What can keep an answer away: no connection (or one that broke), none in time, too many requests, another HTTP error,
+an answer that is no JSON-RPC."""
+
+
+class UnansweredError(RpcError):
+    """An endpoint gave no usable answer, so another one may. `retry_after` is how long it asks to be left alone, s."""
+
+    def __init__(self, message: str, kind: Trouble, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.kind: Trouble = kind
+        self.retry_after = retry_after
 
 
 class NodeError(RpcError):

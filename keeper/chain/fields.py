@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from eth_utils.address import is_hex_address, to_checksum_address
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints, model_validator
 
 
 def _address(value: Any) -> str:
@@ -23,6 +26,27 @@ Address = Annotated[str, BeforeValidator(_address)]
 
 Hash = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-f]{64}$")]
 """32 bytes in lower-case hexadecimal."""
+
+
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+
+
+def _url(url: str) -> str:
+    def value(match: re.Match[str]) -> str:
+        found = os.environ.get(match[1])
+        if not found:
+            raise ValueError(f"the environment variable {match[1]} is not set")
+        return found
+
+    url = _VARIABLE.sub(value, url)
+    address = urlsplit(url)
+    if address.scheme not in ("http", "https") or not address.hostname:
+        raise ValueError("must be an http:// or https:// URL")
+    return url
+
+
+Url = Annotated[str, AfterValidator(_url)]
+"""An HTTP address. `${NAME}` in it is read from the environment, so that no credential need stand in a file."""
 
 
 class Strict(BaseModel):

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from keeper.chain.errors import NodeError, RpcError, one_line
+from keeper.chain.errors import NodeError, RpcError, Trouble, UnansweredError, one_line
 from keeper.domain.errors import InputError
 
 # What nodes that anyone can mint money on call themselves.
 _DEVELOPMENT_CLIENTS = ("anvil", "hardhat", "ganache")
+
+# "Limit exceeded" of EIP-1474, and the HTTP status where a gateway puts it into the reply. Some use the first for a
+# search of logs over too many blocks, which no waiting helps.
+_RATE_LIMITS = (-32005, 429)
+_SEARCHES = ("eth_getLogs",)
+
+# A part of a URL's path that is shorter is a word ("mainnet") and no credential.
+_SHORTEST_CREDENTIAL = 12
 
 
 def block_tag(block_hash: str) -> dict[str, object]:
@@ -40,8 +50,8 @@ class Endpoint:
         # Importing web3 takes a second, which the commands that never leave the machine should not pay.
         from web3.providers.rpc import HTTPProvider  # noqa: PLC0415
 
-        address = urlsplit(url)
-        self.name = f"{address.scheme}://{address.hostname}" + (f":{address.port}" if address.port else "")
+        self.name = name_of(url)
+        self._secrets = secrets_of(url)
         # No retries: a late answer describes a market that has gone, and the loop asks again anyway.
         self._provider = HTTPProvider(url, {"timeout": timeout}, exception_retry_configuration=None)
 
@@ -56,15 +66,18 @@ class Endpoint:
         try:
             reply = self._provider.make_request(RPCEndpoint(method), params)
         except RequestException as error:
-            raise RpcError(f"cannot reach the node at {self.name}: {_reason(error)}") from None
+            raise no_answer(self.name, error) from None
         except (ValueError, TypeError):  # not JSON
-            raise RpcError(f"{self.name} does not speak JSON-RPC: {method} got no JSON back") from None
+            raise self._garbage(f"does not speak JSON-RPC: {method} got no JSON back") from None
         if not isinstance(reply, dict):
-            raise RpcError(f"{self.name} does not speak JSON-RPC: {method} got a {type(reply).__name__} back")
+            raise self._garbage(f"does not speak JSON-RPC: {method} got a {type(reply).__name__} back")
         if reply.get("error") is not None:
-            raise _node_error(self.name, method, reply["error"])
+            refusal = _node_error(self.name, method, reply["error"], self._secrets)
+            if refusal.code in _RATE_LIMITS and method not in _SEARCHES:
+                raise UnansweredError(str(refusal), "rate_limit")
+            raise refusal
         if "result" not in reply:
-            raise RpcError(f"{self.name} answered {method} with neither a result nor an error")
+            raise self._garbage(f"answered {method} with neither a result nor an error")
         return reply["result"]
 
     def quantity(self, method: str, *params: Any) -> int:
@@ -73,7 +86,7 @@ class Endpoint:
         try:
             return int(result, 16)
         except (TypeError, ValueError):
-            raise RpcError(f"{self.name} answered {method} with no number: {one_line(str(result))}") from None
+            raise self._garbage(f"answered {method} with no number: {one_line(str(result))}") from None
 
     def data(self, method: str, *params: Any) -> bytes:
         """A request whose result is hexadecimal data."""
@@ -81,7 +94,7 @@ class Endpoint:
         try:
             return bytes.fromhex(result.removeprefix("0x"))
         except (AttributeError, ValueError):
-            raise RpcError(f"{self.name} answered {method} with no data: {one_line(str(result))}") from None
+            raise self._garbage(f"answered {method} with no data: {one_line(str(result))}") from None
 
     def header(self, block: int | str = "latest") -> Header:
         """The header of a block, by number or tag."""
@@ -97,7 +110,7 @@ class Endpoint:
                 base_fee_per_gas=int(found["baseFeePerGas"], 16),
             )
         except (KeyError, TypeError, ValueError):
-            raise RpcError(f"{self.name} gave a block without an EIP-1559 header") from None
+            raise self._garbage("gave a block without an EIP-1559 header") from None
 
     def check_chain_id(self, expected: int) -> None:
         """Raises `InputError` if the node follows another chain."""
@@ -116,12 +129,70 @@ class Endpoint:
             return False
         return True
 
+    def _garbage(self, what: str) -> UnansweredError:
+        return UnansweredError(f"{self.name} {what}", "garbage")
 
-def _node_error(name: str, method: str, error: Any) -> NodeError:
+
+def name_of(url: str) -> str:
+    """A URL as it may be shown: scheme, host and port."""
+    address = urlsplit(url)
+    return f"{address.scheme}://{address.hostname}" + (f":{address.port}" if address.port else "")
+
+
+def secrets_of(url: str) -> tuple[str, ...]:
+    """What in a URL may be a credential: user, password, and the long parts of path and query."""
+    address = urlsplit(url)
+    parts = [*address.path.split("/"), *(value for _, value in parse_qsl(address.query))]
+    found = [part for part in parts if len(part) >= _SHORTEST_CREDENTIAL]
+    found += [part for part in (address.username, address.password) if part]
+    # The longest first: one may be a part of another.
+    return tuple(sorted({spelt for part in found for spelt in (part, unquote(part))}, key=len, reverse=True))
+
+
+def redact(text: str, secrets: tuple[str, ...]) -> str:
+    """What somebody said of a request, without the credentials of the request."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text
+
+
+def no_answer(name: str, error: Exception) -> UnansweredError:
+    """An exception of `requests`, in words. Not in its own: they quote the URL, which may hold a credential."""
+    from requests import ConnectionError as NoConnection  # noqa: PLC0415 - comes with web3, see above
+    from requests import HTTPError, Timeout  # noqa: PLC0415
+
+    def because(reason: str, kind: Trouble, retry_after: float | None = None) -> UnansweredError:
+        return UnansweredError(f"cannot reach the node at {name}: {reason}", kind, retry_after)
+
+    if isinstance(error, Timeout):
+        return because("it did not answer in time", "timeout")
+    if isinstance(error, HTTPError) and error.response is not None:
+        status = error.response.status_code
+        wait = seconds_until(error.response.headers.get("Retry-After"), time.time())
+        return because(f"HTTP status {status}", "rate_limit" if status == 429 else "http", wait)
+    if isinstance(error, NoConnection):
+        return because("no connection", "connection")
+    return because(type(error).__name__, "connection")
+
+
+def seconds_until(retry_after: str | None, now: float) -> float | None:
+    """What a `Retry-After` header asks for (RFC 9110: seconds or a date), in seconds from `now`; None for nonsense."""
+    if retry_after is None:
+        return None
+    if retry_after.strip().isascii() and retry_after.strip().isdigit():
+        return float(retry_after)
+    try:
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _node_error(name: str, method: str, error: Any, secrets: tuple[str, ...]) -> NodeError:
     if not isinstance(error, dict):
-        return NodeError(f"{name} refused {method}: {one_line(str(error))}", 0, None)
+        return NodeError(f"{name} refused {method}: {one_line(redact(str(error), secrets))}", 0, None)
     code = error.get("code")
-    message = one_line(str(error.get("message", "no message")))
+    # Redacted before it is cut: half a credential is one too many.
+    message = one_line(redact(str(error.get("message", "no message")), secrets))
     return NodeError(f"{name} refused {method}: {message}", code if isinstance(code, int) else 0, _revert_data(error))
 
 
@@ -137,17 +208,3 @@ def _revert_data(error: dict[str, Any]) -> bytes | None:
         return bytes.fromhex(data.removeprefix("0x")) if data.startswith("0x") else None
     except ValueError:
         return None
-
-
-def _reason(error: Exception) -> str:
-    """What stopped a request. Not its own message: that quotes the URL, which may hold a credential."""
-    from requests import ConnectionError as NoConnection  # noqa: PLC0415 - comes with web3, see above
-    from requests import HTTPError, Timeout  # noqa: PLC0415
-
-    if isinstance(error, Timeout):
-        return "it did not answer in time"
-    if isinstance(error, HTTPError) and error.response is not None:
-        return f"HTTP status {error.response.status_code}"
-    if isinstance(error, NoConnection):
-        return "no connection"
-    return type(error).__name__

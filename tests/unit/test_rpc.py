@@ -6,8 +6,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from keeper.chain.errors import NodeError, RpcError
-from keeper.chain.rpc import Endpoint, block_tag
+from keeper.chain.errors import NodeError, RpcError, UnansweredError
+from keeper.chain.rpc import Endpoint, block_tag, seconds_until, secrets_of
 from keeper.domain import InputError
 
 
@@ -15,6 +15,7 @@ class Server(HTTPServer):
     """Answers each method from `answers`: a JSON-RPC reply without its id, raw bytes, or an HTTP status."""
 
     answers: dict[str, object]
+    headers: dict[str, str]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -24,6 +25,8 @@ class Handler(BaseHTTPRequestHandler):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         answer = self.server.answers.get(request["method"], {"error": {"code": -32601, "message": "Method not found"}})
         self.send_response(answer if isinstance(answer, int) else 200)
+        for header in self.server.headers.items():
+            self.send_header(*header)
         self.end_headers()
         if isinstance(answer, bytes):
             self.wfile.write(answer)
@@ -37,7 +40,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def node():
     with Server(("127.0.0.1", 0), Handler) as server:
-        server.answers = {}
+        server.answers, server.headers = {}, {}
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
@@ -171,3 +174,82 @@ def test_a_block_without_a_base_fee_is_refused(node, endpoint):
 
 def test_a_block_is_asked_for_by_a_hash_that_must_be_canonical():
     assert block_tag("0xab") == {"blockHash": "0xab", "requireCanonical": True}
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (429, "rate_limit"),
+        (503, "http"),
+        (401, "http"),
+        (b"<html>", "garbage"),
+        ({"result": "one"}, "garbage"),
+        ({"error": {"code": -32005, "message": "limit exceeded"}}, "rate_limit"),
+        ({"error": {"code": 429, "message": "compute units"}}, "rate_limit"),
+    ],
+)
+def test_what_keeps_an_answer_away_is_told_apart(node, endpoint, answer, kind):
+    node.answers["eth_chainId"] = answer
+    with pytest.raises(UnansweredError) as caught:
+        endpoint.quantity("eth_chainId")
+    assert caught.value.kind == kind
+
+
+def test_no_connection_is_told_apart():
+    with pytest.raises(UnansweredError) as caught:
+        Endpoint("http://127.0.0.1:9").request("eth_chainId")
+    assert caught.value.kind == "connection"
+
+
+def test_a_search_of_logs_over_too_many_blocks_is_no_rate_limit(node, endpoint):
+    node.answers["eth_getLogs"] = {"error": {"code": -32005, "message": "more than 10000 results"}}
+    with pytest.raises(NodeError, match="10000 results"):
+        endpoint.request("eth_getLogs")
+
+
+def test_a_node_that_quotes_the_credential_is_redacted(node):
+    key = "0123456789abcdef"
+    node.answers["eth_chainId"] = {"error": {"code": -32000, "message": "x" * 195 + f" bad project {key}"}}
+    node.answers["eth_call"] = {"error": f"bad project {key}"}
+    endpoint = Endpoint(f"http://127.0.0.1:{node.server_port}/v3/{key}")
+    for method in ("eth_chainId", "eth_call"):
+        with pytest.raises(NodeError) as caught:
+            endpoint.request(method)
+        assert key[:4] not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://us%2Fer:pass@host",
+        "https://host/v3/0123456789abcdef",
+        "https://host/rpc?mode=fast&key=0123456789abcdef",
+    ],
+)
+def test_the_credentials_of_a_url_are_known(url):
+    assert not {"us/er", "pass", "0123456789abcdef"}.isdisjoint(secrets_of(url))
+    assert not {"v3", "rpc", "fast", "host"}.intersection(secrets_of(url))
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7.0),
+        ("Thu, 09 Oct 2025 08:53:30 GMT", 10.0),
+        ("Thu, 09 Oct 2025 08:53:00 GMT", 0.0),
+        (None, None),
+        ("soon", None),
+        ("-1", None),
+        ("²", None),
+    ],
+)
+def test_retry_after_is_read_in_both_forms(header, seconds):
+    assert seconds_until(header, 1_760_000_000.0) == seconds
+
+
+def test_how_long_a_server_asks_to_be_left_alone_is_handed_over(node, endpoint):
+    node.headers["Retry-After"] = "7"
+    node.answers["eth_chainId"] = 429
+    with pytest.raises(UnansweredError) as caught:
+        endpoint.request("eth_chainId")
+    assert caught.value.retry_after == 7

@@ -1,0 +1,514 @@
+"""Several endpoints of one chain that look like one: whoever takes an `Endpoint` takes `Endpoints` too.
+
+- An endpoint is asked for its chain on first use, and again after every failure; one that follows another chain is not
+  asked anything.
+- No connection, no answer in time, a rate limit, another HTTP error, garbage: the next endpoint is asked, and this one
+  left alone for a while. What a node answers itself (a revert, a nonce too low) is the answer.
+- An endpoint whose head is behind or old is passed over. `header()` measures every endpoint's head.
+- A read at a block hash goes first to endpoints that are known to have the block; one that says it cannot (an error
+  without revert data) is no reason to give up while others are left.
+- With a quorum, `header()` and every `eth_call` at a block hash are answers that so many endpoints gave alike.
+- A signed transaction is handed to every endpoint, and a receipt that one endpoint has not got is asked of the others.
+
+`keeper.chain.failover` decides; this module asks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Self, TypeVar
+
+from pydantic import Field, model_validator
+
+from keeper.chain.errors import NodeError, RpcError, UnansweredError
+from keeper.chain.failover import (
+    Choice,
+    Health,
+    Tolerance,
+    age_refusal,
+    agreed,
+    best_head,
+    choose,
+    known_head,
+    silence,
+    staleness,
+)
+from keeper.chain.fields import Strict, Url
+from keeper.chain.rpc import Endpoint, Header
+from keeper.domain.errors import InputError
+
+_T = TypeVar("_T")
+
+# Questions to which null means "not known to me": another node may know.
+_MAY_BE_UNKNOWN = frozenset({"eth_getTransactionReceipt", "eth_getTransactionByHash", "eth_getBlockByHash"})
+# How many block hashes to remember who has them of; a tick pins one.
+_REMEMBERED = 64
+_WORKERS_EACH = 4
+
+
+class ChainEndpoints(Strict):
+    """Which nodes to ask, and which chain they must follow: one `rpc_url`, or several `rpc_urls`, the best first."""
+
+    rpc_url: Url | None = None
+    rpc_urls: tuple[Url, ...] = ()
+    chain_id: int = Field(gt=0)
+    timeout_seconds: float = Field(default=20, gt=0)
+    tolerance: Tolerance = Tolerance()
+
+    @model_validator(mode="after")
+    def _one_way_to_say_it(self) -> Self:
+        if (self.rpc_url is None) == (not self.rpc_urls):
+            raise ValueError("needs either rpc_url or rpc_urls")
+        if len(set(self.urls)) != len(self.urls):
+            raise ValueError("rpc_urls names an endpoint twice")
+        if self.tolerance.quorum > len(self.urls):
+            raise ValueError(f"a quorum of {self.tolerance.quorum} needs as many endpoints, not {len(self.urls)}")
+        return self
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """All of them, in the order in which they are asked."""
+        return self.rpc_urls if self.rpc_url is None else (self.rpc_url,)
+
+    def connect(self, anchor: tuple[int, str] | None = None) -> Endpoints:
+        """The endpoints, none of them asked yet. `anchor`: see `Endpoints`."""
+        return Endpoints(
+            self.urls, self.chain_id, tolerance=self.tolerance, timeout=self.timeout_seconds, anchor=anchor
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointStatus:
+    """One endpoint for metrics. `reason` is why it would be passed over now, None if it would not be.
+
+    `errors` counts by `keeper.chain.errors.Trouble`, and "chain" (it follows another one), "node" (it answered an
+    error) and "disagreed" (it was outvoted). `lag_blocks` and `head` are None while its head is not known.
+    """
+
+    name: str
+    requests: int
+    errors: Mapping[str, int]
+    latency_seconds: float
+    head: int | None
+    lag_blocks: int | None
+    reason: str | None
+
+
+class WrongChainError(RpcError):
+    """An endpoint follows another chain than the one it was configured for."""
+
+
+class Endpoints(Endpoint):
+    """Several endpoints of one chain, safe to use from several threads.
+
+    `anchor` is a block, number and hash, that every endpoint's chain must contain: it tells forks with the same chain
+    id apart. `now` is a clock that only runs forward, `wall` is Unix time; both in seconds.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        chain_id: int,
+        *,
+        tolerance: Tolerance | None = None,
+        timeout: float = 20.0,
+        anchor: tuple[int, str] | None = None,
+        now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        # No call of the base's constructor: this one has no connection of its own.
+        self.chain_id = chain_id
+        self._tolerance = tolerance or Tolerance()
+        self._anchor = anchor
+        self._now, self._wall = now, wall
+        self._members = _named(Endpoint(url, timeout) for url in urls)
+        self.name = ", ".join(member.name for member in self._members)
+        self._pool = ThreadPoolExecutor(_WORKERS_EACH * len(urls), "rpc")
+        # Everything below changes under the lock, and no request is made under it.
+        self._lock = Lock()
+        self._health = [Health(member.name) for member in self._members]
+        self._requests = [0] * len(urls)
+        self._latency = [0.0] * len(urls)
+        self._errors: list[Counter[str]] = [Counter() for _ in urls]
+        self._holders: OrderedDict[str, set[int]] = OrderedDict()
+        self._late: dict[int, Future[Any]] = {}
+
+    def __repr__(self) -> str:
+        return f"Endpoints({self.name!r})"
+
+    # The surface of Endpoint
+
+    def request(self, method: str, *params: Any) -> Any:
+        """As `Endpoint.request`. Raises `RpcError` that says why no endpoint gave an answer, or `NodeError`."""
+
+        def ask(endpoint: Endpoint) -> Any:
+            return endpoint.request(method, *params)
+
+        if method == "eth_sendRawTransaction":
+            return self._hand_to_all(ask)
+        if method in _MAY_BE_UNKNOWN:
+            return self._ask_around(ask)
+        pinned = pinned_hash(params)
+        if pinned is not None and method == "eth_call" and self._tolerance.quorum > 1:
+            return self._agreed_call(ask, pinned)
+        return self._failover(lambda index: self._ask(index, ask), pinned)
+
+    def quantity(self, method: str, *params: Any) -> int:
+        pinned = pinned_hash(params)
+        return self._failover(lambda index: self._ask(index, lambda member: member.quantity(method, *params)), pinned)
+
+    def data(self, method: str, *params: Any) -> bytes:
+        if method == "eth_call":
+            return super().data(method, *params)  # which may have to be agreed upon
+        pinned = pinned_hash(params)
+        return self._failover(lambda index: self._ask(index, lambda member: member.data(method, *params)), pinned)
+
+    def header(self, block: int | str = "latest") -> Header:
+        """The header of a block, by number or tag.
+
+        "latest" is the highest head of the endpoints that are not passed over, and may be up to `max_lag_blocks` below
+        the last one when endpoints fail. With a quorum it is the newest block that so many have, all saying the same of
+        it. Raises `RpcError` if there is none, or if it is too old.
+        """
+        if self._tolerance.quorum > 1:
+            return self._agreed_header(block)
+        if block == "latest":
+            return self._highest_head()
+        return self._failover(lambda index: self._ask_header(index, block))
+
+    def check_chain_id(self, expected: int) -> None:
+        """Asks every endpoint anew. Raises `InputError` if none but those of other chains answers."""
+        if expected != self.chain_id:
+            raise InputError(f"the endpoints are those of chain {self.chain_id}, but chain {expected} is asked for")
+        _, errors = self._gather(self._audible(), self._admit, enough=len(self._members))
+        choice = self._choose()
+        if choice.order:
+            return
+        if any(isinstance(error, WrongChainError) for error in errors.values()):
+            raise InputError("; ".join(str(error) for error in errors.values()))
+        raise self._nobody(choice, errors)
+
+    def is_development_node(self) -> bool:
+        """Asks every endpoint anew. Raises `InputError` if some are development nodes and others are not."""
+        answers, errors = self._gather(
+            self._audible(),
+            lambda index: self._ask(index, lambda member: member.is_development_node()),
+            enough=len(self._members),
+        )
+        if not answers:
+            raise self._nobody(self._choose(), errors)
+        if len(set(answers.values())) > 1:
+            names = ", ".join(self._members[index].name for index, answer in answers.items() if answer)
+            raise InputError(f"these are development nodes, and the other endpoints are not: {names}")
+        return answers.popitem()[1]
+
+    # Beyond it
+
+    def refuse_old(self, header: Header) -> None:
+        """Raises `RpcError` if a block is too old to act on any more, by the clock passed in."""
+        with self._lock:
+            own_time = any(health.own_time for health in self._health)
+        reason = None if own_time else age_refusal(header, self._wall(), self._tolerance)
+        if reason is not None:
+            raise RpcError(f"{reason}: it is too far from now to act on")
+
+    def status(self) -> tuple[EndpointStatus, ...]:
+        """Every endpoint in the configured order, for metrics. Asks nothing."""
+        with self._lock:
+            now = self._now()
+            best = best_head(self._health, now, self._tolerance.quorum)
+            statuses = []
+            for index, health in enumerate(self._health):
+                head = known_head(health, now)
+                statuses.append(
+                    EndpointStatus(
+                        name=health.name,
+                        requests=self._requests[index],
+                        errors=dict(self._errors[index]),
+                        latency_seconds=self._latency[index],
+                        head=None if head is None else head.number,
+                        lag_blocks=None if head is None or best is None else max(0, best - head.number),
+                        reason=silence(health, now) or staleness(health, best, now, self._tolerance),
+                    )
+                )
+        return tuple(statuses)
+
+    # One endpoint
+
+    def _ask(self, index: int, ask: Callable[[Endpoint], _T]) -> _T:
+        """Asks one endpoint, after its chain if that is not certain. Raises `RpcError`."""
+        if not self._health[index].checked:
+            self._admit(index)
+            if index in (passed_over := self._choose().passed_over):  # that much is known only now
+                raise RpcError(passed_over[index])
+        return self._timed(index, ask)
+
+    def _ask_header(self, index: int, block: int | str) -> Header:
+        header = self._ask(index, lambda member: member.header(block))
+        self._learn(index, header, is_head=block == "latest")
+        return header
+
+    def _admit(self, index: int) -> None:
+        """Asks an endpoint for its chain and its head. Raises `WrongChainError` or another `RpcError`."""
+        try:
+            foreign = self._foreign(index)
+            own_time = self._tolerance.max_head_age_seconds is not None and self._timed(index, _is_development_node)
+            head = self._timed(index, lambda member: member.header())
+        except UnansweredError:
+            raise
+        except RpcError as error:  # a node that cannot even say which chain it follows is of no use
+            self._failed(index, UnansweredError(str(error), "garbage"))
+            raise
+        if foreign is not None:
+            with self._lock:
+                self._errors[index]["chain"] += 1
+                self._health[index] = self._health[index].exclude(foreign, self._now())
+            raise WrongChainError(foreign)
+        with self._lock:
+            self._health[index] = self._health[index].admitted(own_time=own_time)
+        self._learn(index, head, is_head=True)
+
+    def _foreign(self, index: int) -> str | None:
+        """In what an endpoint's chain is not ours."""
+        name = self._members[index].name
+        actual = self._timed(index, lambda member: member.quantity("eth_chainId"))
+        if actual != self.chain_id:
+            return f"{name} follows chain {actual}, but the configuration says chain_id {self.chain_id}"
+        if self._anchor is None:
+            return None
+        number, expected = self._anchor
+        found = self._timed(index, lambda member: member.header(number)).hash
+        return None if found == expected else f"{name} follows another chain: its block {number} is {found}"
+
+    def _timed(self, index: int, ask: Callable[[Endpoint], _T]) -> _T:
+        started = self._now()
+        try:
+            answer = ask(self._members[index])
+        except UnansweredError as error:
+            self._failed(index, error)
+            raise
+        except NodeError:
+            self._answered(index, "node")
+            raise
+        finally:
+            with self._lock:
+                self._requests[index] += 1
+                self._latency[index] += self._now() - started
+        self._answered(index)
+        return answer
+
+    def _answered(self, index: int, error: str | None = None) -> None:
+        with self._lock:
+            self._health[index] = self._health[index].answered()
+            if error:
+                self._errors[index][error] += 1
+
+    def _failed(self, index: int, error: UnansweredError) -> None:
+        with self._lock:
+            self._errors[index][error.kind] += 1
+            self._health[index] = self._health[index].failed(error, self._now(), self._tolerance)
+
+    def _learn(self, index: int, header: Header, *, is_head: bool) -> None:
+        with self._lock:
+            if is_head:
+                self._health[index] = self._health[index].saw(header, self._now(), self._wall(), self._tolerance)
+            self._holders.setdefault(header.hash, set()).add(index)
+            self._holders.move_to_end(header.hash)
+            while len(self._holders) > _REMEMBERED:
+                self._holders.popitem(last=False)
+
+    # Several endpoints
+
+    def _choose(self, pinned: str | None = None) -> Choice:
+        with self._lock:
+            holders = frozenset(self._holders.get(pinned, ())) if pinned else frozenset()
+            return choose(self._health, now=self._now(), tolerance=self._tolerance, holders=holders)
+
+    def _audible(self) -> list[int]:
+        """Endpoints that may be asked, also those that are behind."""
+        with self._lock:
+            now = self._now()
+            return [index for index, health in enumerate(self._health) if silence(health, now) is None]
+
+    def _failover(self, ask: Callable[[int], _T], pinned: str | None = None) -> _T:
+        """The first answer there is, in the order of preference."""
+        choice = self._choose(pinned)
+        errors: dict[int, RpcError] = {}
+        refusal: NodeError | None = None
+        for index in choice.order:
+            try:
+                return ask(index)
+            except NodeError as error:
+                if pinned is None or error.data is not None:
+                    raise
+                refusal = refusal or error
+            except RpcError as error:
+                errors[index] = error
+        raise refusal or self._nobody(choice, errors)
+
+    def _ask_around(self, ask: Callable[[Endpoint], Any]) -> Any:
+        """The first answer other than null; null only where nobody had another."""
+        choice = self._choose()
+        errors: dict[int, RpcError] = {}
+        for index in choice.order:
+            try:
+                answer = self._ask(index, ask)
+            except RpcError as error:
+                errors[index] = error
+            else:
+                if answer is not None:
+                    return answer
+        if len(errors) < len(choice.order):
+            return None
+        raise next((error for error in errors.values() if isinstance(error, NodeError)), self._nobody(choice, errors))
+
+    def _hand_to_all(self, ask: Callable[[Endpoint], Any]) -> Any:
+        """Succeeds if one endpoint takes it; raises what a node said against it rather than that others were silent."""
+        answers, errors = self._gather(self._audible(), lambda index: self._ask(index, ask), enough=1)
+        if answers:
+            return answers[min(answers)]
+        refusals = [errors[index] for index in sorted(errors) if isinstance(errors[index], NodeError)]
+        raise refusals[0] if refusals else self._nobody(self._choose(), errors)
+
+    def _poll(self, block: int | str) -> tuple[dict[int, Header], dict[int, RpcError]]:
+        """What every endpoint says of a block. Those that still owe the answer to an earlier poll are not asked."""
+        with self._lock:
+            late = {index for index, future in self._late.items() if not future.done()}
+        return self._gather(
+            [index for index in self._audible() if index not in late],
+            lambda index: self._ask_header(index, block),
+            enough=self._tolerance.quorum,
+        )
+
+    def _highest_head(self) -> Header:
+        heads, errors = self._poll("latest")
+        choice = self._choose()
+        usable = [heads[index] for index in choice.order if index in heads]
+        if not usable:
+            raise self._nobody(choice, errors)
+        return max(usable, key=lambda head: head.number)
+
+    def _agreed_header(self, block: int | str) -> Header:
+        """The newest block under this number or tag that enough endpoints have, if they say the same of it."""
+        quorum = self._tolerance.quorum
+        said, errors = self._poll(block)
+        choice = self._choose()
+        said = {index: said[index] for index in choice.order if index in said}
+        if len(said) < quorum:
+            raise self._nobody(choice, errors, f"{quorum} endpoints must agree, and {len(said)} can be asked")
+        number = sorted((header.number for header in said.values()), reverse=True)[quorum - 1]
+        ahead = [index for index, header in said.items() if header.number > number]
+        same, later = self._gather(ahead, lambda index: self._ask_header(index, number), enough=len(ahead))
+        votes = {index: header for index, header in said.items() if header.number == number} | same
+        header = agreed(votes, quorum)
+        if header is None:
+            hashes = [f"{self._members[index].name} says {vote.hash[:10]}…" for index, vote in sorted(votes.items())]
+            doubts = [*hashes, *(str(error) for error in (errors | later).values())]
+            raise RpcError(f"{quorum} endpoints must agree on block {number}: {'; '.join(doubts)}")
+        self._outvoted(votes, header)
+        return header
+
+    def _agreed_call(self, ask: Callable[[Endpoint], Any], pinned: str) -> Any:
+        """What enough endpoints answer alike, a revert included."""
+        quorum = self._tolerance.quorum
+        choice = self._choose(pinned)
+        votes: dict[int, str | bytes] = {}
+        reverts: dict[bytes, NodeError] = {}
+        errors: dict[int, RpcError] = {}
+
+        def vote(index: int) -> str | bytes:
+            try:
+                return str(self._ask(index, ask))
+            except NodeError as error:
+                if error.data is None:
+                    raise
+                reverts[error.data] = error
+                return error.data
+
+        # As many as are needed at once, and each of the others only if they do not agree.
+        groups = [choice.order[:quorum], *((index,) for index in choice.order[quorum:])]
+        for group in groups:
+            said, failed = self._gather(group, vote, enough=len(group))
+            votes |= said
+            errors |= failed
+            outcome = agreed(votes, quorum)
+            if outcome is not None:
+                self._outvoted(votes, outcome)
+                if isinstance(outcome, bytes):
+                    raise reverts[outcome]
+                return outcome
+        names = ", ".join(self._members[index].name for index in sorted(votes)) or "nobody"
+        if len(set(votes.values())) > 1:
+            raise RpcError(f"{quorum} endpoints must agree on what a call returns, and these do not: {names}")
+        raise self._nobody(
+            choice, errors, f"{quorum} endpoints must agree on what a call returns, and {names} answered"
+        )
+
+    def _outvoted(self, votes: Mapping[int, _T], outcome: _T) -> None:
+        with self._lock:
+            for index, vote in votes.items():
+                if vote != outcome:
+                    self._errors[index]["disagreed"] += 1
+
+    def _gather(
+        self, indexes: Iterable[int], ask: Callable[[int], _T], *, enough: int
+    ) -> tuple[dict[int, _T], dict[int, RpcError]]:
+        """Asks all at once. When `enough` have answered, the others are waited for only a little longer."""
+        answers: dict[int, _T] = {}
+        errors: dict[int, RpcError] = {}
+        pending: dict[Future[_T], int] = {self._pool.submit(ask, index): index for index in indexes}
+        while pending:
+            patience = self._tolerance.patience_seconds if len(answers) >= enough else None
+            done, _ = wait(pending, patience, FIRST_COMPLETED)
+            if not done:
+                break
+            for future in done:
+                index = pending.pop(future)
+                try:
+                    answers[index] = future.result()
+                except RpcError as error:
+                    errors[index] = error
+        with self._lock:
+            for future, index in pending.items():
+                errors[index] = RpcError(f"{self._members[index].name} has not answered yet")
+                self._late[index] = future
+        return answers, errors
+
+    def _nobody(self, choice: Choice, errors: Mapping[int, RpcError], why: str | None = None) -> RpcError:
+        """Says of each endpoint why it gave nothing."""
+        if len(self._members) == 1 and errors:
+            return next(iter(errors.values()))
+        reasons = dict(choice.passed_over) | {index: str(error) for index, error in errors.items()}
+        said = "; ".join(reasons[index] for index in sorted(reasons))
+        return RpcError(f"{why or f'no endpoint of chain {self.chain_id} can be used'}: {said}")
+
+
+def pinned_hash(params: Sequence[Any]) -> str | None:
+    """The block hash at which a request is to be answered (EIP-1898), if it is."""
+    for param in params:
+        if isinstance(param, dict) and isinstance(param.get("blockHash"), str):
+            return str(param["blockHash"])
+    return None
+
+
+def _is_development_node(endpoint: Endpoint) -> bool:
+    try:
+        return endpoint.is_development_node()
+    except NodeError:  # it does not say: then its clock must be right
+        return False
+
+
+def _named(endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
+    """Two endpoints of one provider differ in their credentials only, and those are not in their names."""
+    seen: Counter[str] = Counter()
+    members = tuple(endpoints)
+    for member in members:
+        seen[member.name] += 1
+        if seen[member.name] > 1:
+            member.name += f" ({seen[member.name]})"
+    return members
