@@ -27,6 +27,7 @@ from keeper.chain.rpc import Endpoint
 from keeper.cli import main
 from keeper.config import Config
 from keeper.devnet import DEV_KEYS, FACTORIES, TOKENS, Devnet
+from keeper.devnet.tables import BALANCER_VAULT
 from keeper.devnet.world import transact
 from keeper.domain import InputError, load_snapshot
 from keeper.loop import Keeper, evaluate, plan
@@ -384,19 +385,26 @@ def test_check_finds_an_executor_that_is_not_the_vaults(place):
 
 @pytest.mark.parametrize(
     ("owner", "spender"),
-    [("vault", "executor"), ("vault", KEEPER.address), ("executor", KEEPER.address), ("executor", "vault")],
+    [
+        ("vault", "executor"),
+        ("vault", KEEPER.address),
+        ("vault", BALANCER_VAULT),
+        ("executor", KEEPER.address),
+        ("executor", "vault"),
+        ("executor", BALANCER_VAULT),
+    ],
 )
 def test_check_finds_an_allowance_of_the_vault_or_the_executor(place, owner, spender):
-    approve = {
-        "type": "function",
-        "name": "approve",
-        "inputs": [{"name": "spender", "type": "address"}, {"name": "amount", "type": "uint256"}],
-        "outputs": [],
-    }
+    weighted = next(pool for pool in place.devnet.pools() if pool.kind == "balancer_weighted")
+    factory = {"address": FACTORIES["balancer_weighted"], "makes": "weighted"}
+    place.configure(
+        venues=[*VENUES, {"kind": "balancer_v2", "factories": [factory], "pools": [weighted.id]}],
+        connectors=[token.address for token in TOKENS.values()],
+    )
     sender = getattr(place.deployment, owner)
     place.devnet.rpc("anvil_impersonateAccount", sender)
     place.devnet.rpc("anvil_setBalance", sender, hex(10**18))
-    data = bindings.Interface([approve]).encode("approve", getattr(place.deployment, spender, spender), 1)
+    data = bindings.ERC20.encode("approve", getattr(place.deployment, spender, spender), 1)
     transact(place.endpoint, TOKENS["LINK"].address, data, sender=sender)
     code, _, err = place.run("check")
     assert code == 2
