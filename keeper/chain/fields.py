@@ -10,6 +10,20 @@ from urllib.parse import urlsplit
 from eth_utils.address import is_hex_address, to_checksum_address
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints, model_validator
 
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+
+
+def from_environment(text: str) -> str:
+    """`text` with each `${NAME}` in it read from the environment. Raises `ValueError` if one is not set or empty."""
+
+    def value(match: re.Match[str]) -> str:
+        found = os.environ.get(match[1])
+        if not found:
+            raise ValueError(f"the environment variable {match[1]} is not set")
+        return found
+
+    return _VARIABLE.sub(value, text)
+
 
 def _address(value: Any) -> str:
     # YAML reads an unquoted address as a number.

@@ -27,10 +27,11 @@ from keeper.chain.rpc import Endpoint
 from keeper.cli import main
 from keeper.config import Config
 from keeper.devnet import DEV_KEYS, FACTORIES, TOKENS, Devnet
-from keeper.devnet.tables import POOL_MANAGER
+from keeper.devnet.tables import BALANCER_VAULT, POOL_MANAGER
 from keeper.devnet.world import transact
 from keeper.domain import InputError, load_snapshot
 from keeper.loop import Keeper, evaluate, plan
+from keeper.ops.preflight import Surroundings, preflight
 from keeper.submit.deployer import DeployConfig, deploy
 from keeper.submit.engine import public_mempool
 from keeper.submit.errors import SendError, SimulationError
@@ -385,21 +386,43 @@ def test_check_finds_an_executor_that_is_not_the_vaults(place):
     assert_one_line(err, "wiring: the vault's executor is")
 
 
-def test_check_finds_an_allowance_of_the_vault(place):
-    approve = {
-        "type": "function",
-        "name": "approve",
-        "inputs": [{"name": "spender", "type": "address"}, {"name": "amount", "type": "uint256"}],
-        "outputs": [],
-    }
-    vault = place.deployment.vault
-    place.devnet.rpc("anvil_impersonateAccount", vault)
-    place.devnet.rpc("anvil_setBalance", vault, hex(10**18))
-    data = bindings.Interface([approve]).encode("approve", place.deployment.executor, 1)
-    transact(place.endpoint, TOKENS["LINK"].address, data, sender=vault)
+@pytest.mark.parametrize(
+    ("owner", "spender"),
+    [
+        ("vault", "executor"),
+        ("vault", KEEPER.address),
+        ("vault", BALANCER_VAULT),
+        ("executor", KEEPER.address),
+        ("executor", "vault"),
+        ("executor", BALANCER_VAULT),
+    ],
+)
+def test_check_finds_an_allowance_of_the_vault_or_the_executor(place, owner, spender):
+    weighted = next(pool for pool in place.devnet.pools() if pool.kind == "balancer_weighted")
+    factory = {"address": FACTORIES["balancer_weighted"], "makes": "weighted"}
+    place.configure(
+        venues=[*VENUES, {"kind": "balancer_v2", "factories": [factory], "pools": [weighted.id]}],
+        connectors=[token.address for token in TOKENS.values()],
+    )
+    sender = getattr(place.deployment, owner)
+    place.devnet.rpc("anvil_impersonateAccount", sender)
+    place.devnet.rpc("anvil_setBalance", sender, hex(10**18))
+    data = bindings.ERC20.encode("approve", getattr(place.deployment, spender, spender), 1)
+    transact(place.endpoint, TOKENS["LINK"].address, data, sender=sender)
     code, _, err = place.run("check")
     assert code == 2
-    assert_one_line(err, "allowances: ", "may spend the vault's LINK")
+    assert_one_line(err, "allowances: ", f"may spend the {owner}'s LINK")
+
+
+@pytest.mark.parametrize(("allowed", "exit_code"), [(100, 0), (99, 3)])
+def test_preflight_refuses_prices_that_the_policy_would(place, allowed, exit_code):
+    keeper = place.keeper
+    place.devnet.refresh_feeds()
+    oldest = min(facts.price_updated_at for facts in keeper.read().basket)
+    place.devnet.mine(seconds=oldest + 100 - keeper.read().block.timestamp)
+    around = Surroundings(max_price_age=allowed)
+    checks = preflight(keeper.endpoint, keeper.deployment, keeper.lens, None, around)
+    assert next(check.exit_code for check in checks if check.name == "oracle") == exit_code
 
 
 def test_status_weighs_the_basket_as_the_vault_does(place):
