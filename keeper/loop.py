@@ -17,10 +17,12 @@ from keeper.config import Config
 from keeper.domain import Policy, Snapshot
 from keeper.domain.decision import Decision
 from keeper.domain.errors import InputError
+from keeper.ops.alerts import What
+from keeper.ops.watch import Watch
 from keeper.policy import decide
 from keeper.policy.breakers import tripped
 from keeper.submit.engine import Engine, public_mempool
-from keeper.submit.errors import LostLease, SendError, SimulationError
+from keeper.submit.errors import JournalError, LostLease, SendError, SimulationError
 from keeper.submit.history import history_of
 from keeper.submit.journal import DAY, Intent, Journal, Retention, Store, reign
 from keeper.submit.order import Order
@@ -47,7 +49,13 @@ class Keeper:
                 f"{config.deployment} is a deployment on chain {deployment.chain_id}, "
                 f"but the configuration says chain_id {config.chain.chain_id}"
             )
-        endpoint = Endpoint(config.chain.rpc_url, config.chain.timeout_seconds)
+        block = deployment.deployment_block
+        urls = config.chain.urls
+        endpoint = (
+            Endpoint(urls[0], config.chain.timeout_seconds)
+            if len(urls) == 1
+            else config.chain.connect(anchor=(block.number, block.hash))
+        )
         return cls(config, deployment, endpoint, config.lens(deployment))
 
     def check_chain(self) -> None:
@@ -242,6 +250,7 @@ def run(
     stop: threading.Event,
     report: Callable[[Outcome], None],
     complain: Callable[[str], None],
+    watch: Watch,
 ) -> None:
     """Ticks once per new block until `stop` is set; a tick under way is finished first.
 
@@ -253,12 +262,26 @@ def run(
     """
     seen = ""
     compacted_at = 0.0
+    name = service.keeper.deployment.vault
+    signer = None if service.engine is None else service.engine.signer.address
     while not stop.is_set():
         try:
             header = service.keeper.endpoint.header()
             if header.hash != seen:
                 seen = header.hash
-                report(tick(service, header))
+                started = time.monotonic()
+                outcome = tick(service, header)
+                report(outcome)
+                watch.ticked(
+                    name,
+                    header,
+                    outcome.status,
+                    outcome.reason,
+                    outcome.decision,
+                    outcome.realised,
+                    time.monotonic() - started,
+                )
+                watch.looked(name, service.journal, signer, service.keeper.endpoint)
             if service.clock() - compacted_at > DAY:
                 service.journal.compact(Retention())
                 compacted_at = service.clock()
@@ -266,7 +289,18 @@ def run(
             raise
         except (RpcError, SendError) as error:
             complain(str(error))
+            what = (
+                "endpoint" if isinstance(error, RpcError) else "journal" if isinstance(error, JournalError) else "batch"
+            )
+            watch.complained(name, what, str(error))
         stop.wait(service.keeper.config.interval_seconds)
+
+
+def _kind(error: RpcError | SendError) -> What:
+    """What an alert about a failed tick is about."""
+    if isinstance(error, RpcError):
+        return "endpoint"
+    return "journal" if isinstance(error, JournalError) else "batch"
 
 
 def _realised_json(done: Realised) -> dict[str, Any]:
