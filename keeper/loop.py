@@ -289,10 +289,7 @@ def run(
             raise
         except (RpcError, SendError) as error:
             complain(str(error))
-            what = (
-                "endpoint" if isinstance(error, RpcError) else "journal" if isinstance(error, JournalError) else "batch"
-            )
-            watch.complained(name, what, str(error))
+            watch.complained(name, _kind(error), str(error))
         stop.wait(service.keeper.config.interval_seconds)
 
 

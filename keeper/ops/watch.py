@@ -103,10 +103,7 @@ class Watch:
         """A tick failed."""
         _log.warning("tick failed", vault=name, what=what, reason=reason)
         self.pulse.loop_tick(self.clock(), name)
-        todo = "see docs/operations.md"
-        self.alerts.notify(
-            "endpoint" if what == "endpoint" else "journal" if what == "journal" else "batch", name, reason, todo
-        )
+        self.alerts.notify(what, name, reason, "see docs/operations.md")
 
     def looked(self, name: str, journal: Journal, signer: str | None, endpoint: Endpoint) -> None:
         """After each tick: the oldest open intent, and how the endpoints are."""
