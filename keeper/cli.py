@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from keeper.config import Config
     from keeper.loop import Keeper, Outcome, Service
+    from keeper.ops.preflight import Surroundings
     from keeper.submit.journal import Journal
     from keeper.submit.signer import Signer
 
@@ -95,7 +96,7 @@ def check(config_path: Path, as_json: bool) -> int:
     keeper = _assemble(config_path)
     signer = keeper.config.signer
     locate = None if signer is None else lambda: address_of(signer)
-    checks = preflight(keeper.endpoint, keeper.deployment, keeper.lens, locate)
+    checks = preflight(keeper.endpoint, keeper.deployment, keeper.lens, locate, _surroundings(keeper, config_path))
     failed = next((found for found in checks if not found.ok), None)
     if as_json:
         _print_json(
@@ -424,6 +425,36 @@ def devnet(port: int, seed: int, load_path: Path | None, dump_path: Path | None,
 
     serve(port=port, seed=seed, state=load_path, dump=dump_path, progress=progress)
     return 0
+
+
+def _surroundings(keeper: Keeper, config_path: Path) -> Surroundings:
+    """What `check` looks at beside the chain. A rehearsal on a development node has its own time and no secrets."""
+    import time
+
+    from keeper.chain.endpoints import Endpoints
+    from keeper.ops.preflight import Surroundings
+    from keeper.submit.journal import Store
+    from keeper.submit.signer import Keystore
+
+    config = keeper.config
+
+    def database() -> str:
+        store = Store(config.journal_url("live"))
+        store.close()
+        return store.name
+
+    try:
+        rehearsal = keeper.endpoint.is_development_node()
+    except RpcError:  # `check` finds out by itself, and says so
+        rehearsal = True
+    signer = config.signer
+    return Surroundings(
+        endpoints=keeper.endpoint.members if isinstance(keeper.endpoint, Endpoints) else (),
+        clock=None if rehearsal else time.time,
+        files=() if rehearsal else (config_path, *([signer.path] if isinstance(signer, Keystore) else [])),
+        database=database,
+        max_price_age=config.policy.max_price_age,
+    )
 
 
 def _assemble(config_path: Path) -> Keeper:

@@ -138,6 +138,11 @@ class Endpoints(Endpoint):
         self._holders: OrderedDict[str, set[int]] = OrderedDict()
         self._late: dict[int, Future[Any]] = {}
 
+    @property
+    def members(self) -> tuple[Endpoint, ...]:
+        """The endpoints, each by itself."""
+        return self._members
+
     def __repr__(self) -> str:
         return f"Endpoints({self.name!r})"
 
