@@ -11,7 +11,6 @@ import numpy as np
 
 from keeper.domain import GasUnits, Limits, Snapshot, Swap
 from keeper.pools import BasePool
-from keeper.routing import kernels
 from keeper.routing.integers import Ledger, Trade, carry_out
 from keeper.routing.jit import Floats, Ints
 from keeper.routing.market import Market
@@ -25,6 +24,8 @@ _WORTHWHILE = 1e-10
 """What a round must add to be kept, as a part of the basket's value."""
 _MARGIN = 1e-7
 """How far inside the limits the solver stays, as a part of each: rounding must not carry a plan across."""
+_WORTHLESS = 1e-60
+"""Dollars per raw unit of a token that nothing leads to: a pool full of it is worth nothing."""
 _DUST = 1e-12
 """A trade below this part of the basket's value is rounding of the solver."""
 
@@ -368,5 +369,5 @@ def _priced_throughout(problem: Problem, nu: Floats) -> Floats:
             raw = sqrt(pool.marginal_price(there, here) / pool.marginal_price(here, there))
             prices[j] = prices[i] * market.scale[i] * raw / market.scale[j]
             known[j] = True
-    prices[~known] = kernels.LEAST_PRICE
+    prices[~known] = _WORTHLESS / market.scale[~known]
     return prices
