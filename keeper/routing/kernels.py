@@ -36,6 +36,8 @@ LEAST_PRICE = 1e-12
 _RIDGE = 1e-13
 _LONGEST = 2.0
 _FLAT = 0.5
+_LEVEL = 0.01
+"""A direction whose second derivative is less than this part of its first counts as flat."""
 _ATTEMPTS = 30
 _STABLE_STEPS = 60
 
@@ -436,7 +438,10 @@ def minimise(
                 block[i, j] = hessian[fi, fj] * scale_i * scale_j
             largest = max(largest, block[i, i])
         for i in range(count):
-            # The last term is for where everything is flat: it keeps the step finite.
+            # Where the dual is flat in one direction, that one alone takes a short step and does not hold up the rest.
+            flat = _LEVEL * abs(right[i])
+            if block[i, i] < flat:
+                block[i, i] += abs(right[i]) / _LONGEST
             block[i, i] += _RIDGE * (block[i, i] + 1e-4 * largest) + 1e-9 * _RIDGE * imbalance
         step = np.linalg.solve(block, right)
         downhill = 0.0
@@ -445,6 +450,8 @@ def minimise(
             downhill -= step[i] * right[i]
             if free[i] < n:
                 longest = max(longest, abs(step[i]))
+            else:
+                longest = max(longest, abs(step[i]) / (1 + multipliers[free[i] - n]))
         if not downhill < 0:
             return value, steps, imbalance
         # The dual is convex: where its slope along the step turns, the step is too long. Unlike its value, which

@@ -97,15 +97,17 @@ def select(market: Market, goal: Goal, allowed: Ints, toll: Floats) -> Selection
         plain = _at(search, start)
         search.offer(plain, search.bound(plain))
     rough = search.look(_mask(market, [e for e in whole.used if start.earned[e] > toll[e]]), start)
-    candidates = [int(e) for e in whole.used]
+    # A pool that is of no use where gas is free, being dearer than a way of more hops, may be the best where it is not.
+    everything = [int(e) for e in np.flatnonzero(allowed)]
+    candidates = everything if len(everything) <= EXACT_UP_TO else [int(e) for e in whole.used]
     if len(candidates) > EXACT_UP_TO:
         candidates = _prune(search, candidates, rough)
     if len(candidates) <= EXACT_UP_TO:
         _branch(search, [], candidates, rough)
     else:
         _improve(search, candidates)
-    if len(whole.used) > EXACT_UP_TO:
-        _add_back(search, [int(e) for e in np.flatnonzero(allowed)])
+    if len(everything) > EXACT_UP_TO:
+        _add_back(search, everything)
     return search.best
 
 
