@@ -38,6 +38,8 @@ _LONGEST = 2.0
 _FLAT = 0.5
 _ATTEMPTS = 30
 _STABLE_STEPS = 60
+_CLOSE = 1e3
+_PATIENCE = 6
 
 
 @kernel
@@ -403,7 +405,7 @@ def minimise(
         nu, multipliers, kinds, a, b, params, segments, on, gain, excess, low, high, penalty, rows, bounds, toll,
         softness, psi, slope, gradient, hessian, True,
     )  # fmt: skip
-    imbalance = inf
+    imbalance, least, since = inf, inf, 0
     for steps in range(most_steps):
         free = np.empty(size, dtype=np.int64)
         count = 0
@@ -436,7 +438,12 @@ def minimise(
         imbalance = 0.0
         for i in range(count):
             imbalance = max(imbalance, abs(gradient[free[i]]))
-        if imbalance <= tolerance:
+        if imbalance < least / 2:
+            least, since = imbalance, 0
+        else:
+            since += 1
+        # Close by, where it falls no more, it is the rounding of pools far deeper than the basket.
+        if imbalance <= tolerance or (since >= _PATIENCE and imbalance <= _CLOSE * tolerance):
             return value, steps, imbalance
         downhill = 0.0
         longest = 0.0
