@@ -40,6 +40,8 @@ _LEVEL = 0.01
 """A direction whose second derivative is less than this part of its first counts as flat."""
 _ATTEMPTS = 30
 _STABLE_STEPS = 60
+_CLOSE = 1e3
+_PATIENCE = 6
 
 
 @kernel
@@ -405,7 +407,7 @@ def minimise(
         nu, multipliers, kinds, a, b, params, segments, on, gain, excess, low, high, penalty, rows, bounds, toll,
         softness, psi, slope, gradient, hessian, True,
     )  # fmt: skip
-    imbalance = inf
+    imbalance, least, since = inf, inf, 0
     for steps in range(most_steps):
         free = np.empty(size, dtype=np.int64)
         count = 0
@@ -444,6 +446,19 @@ def minimise(
                 block[i, i] += abs(right[i]) / _LONGEST
             block[i, i] += _RIDGE * (block[i, i] + 1e-4 * largest) + 1e-9 * _RIDGE * imbalance
         step = np.linalg.solve(block, right)
+<<<<<<< HEAD
+=======
+        imbalance = 0.0
+        for i in range(count):
+            imbalance = max(imbalance, abs(gradient[free[i]]))
+        if imbalance < least / 2:
+            least, since = imbalance, 0
+        else:
+            since += 1
+        # Close by, where it falls no more, it is the rounding of pools far deeper than the basket.
+        if imbalance <= tolerance or (since >= _PATIENCE and imbalance <= _CLOSE * tolerance):
+            return value, steps, imbalance
+>>>>>>> we
         downhill = 0.0
         longest = 0.0
         for i in range(count):
