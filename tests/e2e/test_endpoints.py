@@ -395,6 +395,7 @@ def test_a_transaction_arrives_though_an_endpoint_says_or_does_the_wrong_thing(c
     raw, hash_ = signed(devnet)
     proxies[0].set("eth_sendRawTransaction", fault)
     connect().request("eth_sendRawTransaction", raw)
+    devnet.mine()
     assert devnet.rpc("eth_getTransactionReceipt", hash_)["status"] == "0x1"
 
 
@@ -402,6 +403,7 @@ def test_a_transaction_arrives_though_an_endpoint_says_or_does_the_wrong_thing(c
 def test_a_transaction_that_has_arrived_can_be_sent_again(connect, devnet, count):
     raw, hash_ = signed(devnet)
     devnet.rpc("eth_sendRawTransaction", raw)
+    devnet.mine()
     assert connect(count).request("eth_sendRawTransaction", raw) == hash_
 
 
@@ -409,6 +411,7 @@ def test_what_a_node_says_against_a_transaction_is_handed_over(connect, proxies,
     raw, _ = signed(devnet)
     other, _ = signed(devnet, value=2)  # the same nonce
     devnet.rpc("eth_sendRawTransaction", other)
+    devnet.mine()
     proxies[0].set("eth_sendRawTransaction", Drop())
     with pytest.raises(NodeError, match="nonce too low"):
         connect().request("eth_sendRawTransaction", raw)
@@ -417,6 +420,7 @@ def test_what_a_node_says_against_a_transaction_is_handed_over(connect, proxies,
 def test_a_receipt_that_one_endpoint_lost_is_found_at_another(connect, proxies, devnet):
     raw, hash_ = signed(devnet)
     devnet.rpc("eth_sendRawTransaction", raw)
+    devnet.mine()
     proxies[0].set("eth_getTransactionReceipt", NoReceipt())
     assert connect().request("eth_getTransactionReceipt", hash_)["transactionHash"] == hash_
 
@@ -424,6 +428,7 @@ def test_a_receipt_that_one_endpoint_lost_is_found_at_another(connect, proxies, 
 def test_a_receipt_that_vanished_everywhere_is_null_until_it_is_back(connect, proxies, devnet):
     raw, hash_ = signed(devnet)
     devnet.rpc("eth_sendRawTransaction", raw)
+    devnet.mine()
     for proxy in proxies:
         proxy.set("*", NoReceipt(), times=2)
     endpoints = connect()
