@@ -16,11 +16,7 @@ FORGE = $$(ls node_modules/@foundry-rs/forge-*/bin/forge | head -n 1)
 
 SOURCES := $(shell find contracts -name '*.sol' -not -path '*/.cache/*')
 
-<<<<<<< HEAD
-.PHONY: help setup demo test test-contracts test-python test-fork fuzz coverage mutate prove slither bench-gas bench-routing check format clean lock
-=======
-.PHONY: help setup demo test test-contracts test-python test-fork fuzz coverage mutate prove slither audit bench-gas check format clean lock
->>>>>>> wg
+.PHONY: help setup demo test test-contracts test-python test-fork fuzz coverage mutate prove slither audit bench-gas bench-routing check format clean lock
 
 help: ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,11 +85,7 @@ lock: ## resolve the Python lock anew (needs `uv`)
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements-audit.lock
 
 clean: ## remove everything that setup made
-<<<<<<< HEAD
-	rm -rf .venv .venv-proof node_modules benchmarks/peers/node_modules .ballast .build contracts/.cache
-=======
-	rm -rf .venv .venv-proof .venv-audit node_modules .ballast .build contracts/.cache
->>>>>>> wg
+	rm -rf .venv .venv-proof .venv-audit node_modules benchmarks/peers/node_modules .ballast .build contracts/.cache
 
 .venv/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Ballast needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=") if sys.version_info < (3, 11) else None'

@@ -424,7 +424,12 @@ def minimise(
         imbalance = 0.0
         for i in range(count):
             imbalance = max(imbalance, abs(gradient[free[i]]))
-        if imbalance <= tolerance:
+        if imbalance < least / 2:
+            least, since = imbalance, 0
+        else:
+            since += 1
+        # Close by, where it falls no more, it is the rounding of pools far deeper than the basket.
+        if imbalance <= tolerance or (since >= _PATIENCE and imbalance <= _CLOSE * tolerance):
             return value, steps, imbalance
         # In logarithms of the prices, where a token that trades at a tenth or at ten times is scaled like any other.
         block = np.empty((count, count))
@@ -446,19 +451,6 @@ def minimise(
                 block[i, i] += abs(right[i]) / _LONGEST
             block[i, i] += _RIDGE * (block[i, i] + 1e-4 * largest) + 1e-9 * _RIDGE * imbalance
         step = np.linalg.solve(block, right)
-<<<<<<< HEAD
-=======
-        imbalance = 0.0
-        for i in range(count):
-            imbalance = max(imbalance, abs(gradient[free[i]]))
-        if imbalance < least / 2:
-            least, since = imbalance, 0
-        else:
-            since += 1
-        # Close by, where it falls no more, it is the rounding of pools far deeper than the basket.
-        if imbalance <= tolerance or (since >= _PATIENCE and imbalance <= _CLOSE * tolerance):
-            return value, steps, imbalance
->>>>>>> we
         downhill = 0.0
         longest = 0.0
         for i in range(count):

@@ -323,6 +323,7 @@ def test_check_finds_everything_in_order(place):
     found = json.loads(out)
     assert (code, err, found["ok"]) == (0, "", True)
     assert [check["name"] for check in found["checks"]] == [
+        "database",
         "node",
         "chain",
         "vault code",
