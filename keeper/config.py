@@ -20,6 +20,7 @@ from keeper.domain.policy import Policy
 from keeper.domain.snapshot import Snapshot
 from keeper.ops.watch import WatchConfig
 from keeper.policy.breakers import Breakers
+from keeper.submit.relay import Routing
 from keeper.submit.sender import Sending
 from keeper.submit.signer import Keystore, SignerConfig
 
@@ -36,6 +37,8 @@ class Config(Strict):
     policy: Policy
     signer: SignerConfig | None = None
     sending: Sending = Sending()
+    routing: Routing = Routing()
+    """Private relays and the public mempool."""
     interval_seconds: float = Field(default=4, gt=0)
     """How often `run` looks for a new block."""
     breakers: Breakers = Breakers()

@@ -21,12 +21,13 @@ from keeper.ops.alerts import What
 from keeper.ops.watch import Watch
 from keeper.policy import decide
 from keeper.policy.breakers import tripped
-from keeper.submit.engine import Engine, public_mempool
+from keeper.submit.engine import Engine
 from keeper.submit.errors import JournalError, LostLease, SendError, SimulationError
 from keeper.submit.history import history_of
 from keeper.submit.journal import DAY, Intent, Journal, Retention, Store, reign
 from keeper.submit.order import Order
 from keeper.submit.program import build_order
+from keeper.submit.relay import broadcaster
 from keeper.submit.sender import Realised, check_role, simulate
 from keeper.submit.signer import Signer
 
@@ -133,7 +134,7 @@ class Service:
             signer,
             config.sending,
             config.policy.max_gas_price_wei,
-            public_mempool(endpoint),
+            broadcaster(config.routing, endpoint, signer.address),
         )
         return cls(keeper, journal, engine, clock)
 

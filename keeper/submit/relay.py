@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 SIGNATURE_HEADER = "X-Flashbots-Signature"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
+_KNOWN = ("already known", "already imported")
+
 Kind = Literal["private_transaction", "bundle"]
 
 
@@ -114,6 +116,9 @@ class PublicMempool:
         try:
             self._endpoint.request("eth_sendRawTransaction", "0x" + raw.hex())
         except RpcError as error:
+            # A node that has them already is what was wanted.
+            if isinstance(error, NodeError) and any(words in str(error).lower() for words in _KNOWN):
+                return
             verb = "refused" if isinstance(error, NodeError) else "did not take"
             raise SendError(f"the node {verb} transaction {hash_of(raw)}: {error}") from None
 
@@ -270,6 +275,17 @@ def send_by(routes: Sequence[Route], raw: bytes, max_block: int) -> str:
         else:
             return route.name
     raise SendError("; ".join(reasons) or "there is no route to send by")
+
+
+def broadcaster(routing: Routing, endpoint: Endpoint, keeper: str) -> Callable[[bytes, int, int, int], str]:
+    """What `keeper.submit.engine.Engine` sends with. Raises `InputError` if a relay's key is not usable."""
+    relays = connect_relays(routing, keeper, lambda: endpoint.quantity("eth_blockNumber"))
+    public = PublicMempool(endpoint)
+
+    def send(raw: bytes, first_block: int, head: int, max_block: int) -> str:
+        return send_by(routes_due(routing, relays, public, first_block=first_block, head=head), raw, max_block)
+
+    return send
 
 
 def hash_of(raw: bytes) -> str:
