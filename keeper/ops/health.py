@@ -220,9 +220,8 @@ class _Server(socketserver.ThreadingTCPServer):
     # A port that was just given back may be taken again; one that is in use may not, so two keepers cannot share it.
     allow_reuse_address = True
     allow_reuse_port = False
-    daemon_threads = True
     # A client that holds its connection must not hold up the keeper's end.
-    block_on_close = False
+    daemon_threads = True
 
     def handle_error(self, _request: object, _client_address: object) -> None:
         _log.debug("a health request failed", exc_info=True)
