@@ -287,7 +287,8 @@ def _run_all(services: Sequence[Service], report: Callable[[Outcome], None]) -> 
 
     stop = _until_told_to_stop()
     names = [service.keeper.deployment.vault for service in services]
-    watch = Watch(services[0].keeper.config.watch, names, version("ballast"))
+    config = services[0].keeper.config  # one process has one port and one list of people
+    watch = Watch(config.health, config.alerts, names, version("ballast"))
     failures: list[BaseException] = []
 
     def look_after(service: Service) -> None:

@@ -18,7 +18,8 @@ from keeper.domain.errors import InputError
 from keeper.domain.parse import explain, load_decision, load_policy, load_snapshot
 from keeper.domain.policy import Policy
 from keeper.domain.snapshot import Snapshot
-from keeper.ops.watch import WatchConfig
+from keeper.ops.alerts import AlertsConfig
+from keeper.ops.health import HealthConfig
 from keeper.policy.breakers import Breakers
 from keeper.submit.relay import Routing
 from keeper.submit.sender import Sending
@@ -42,7 +43,9 @@ class Config(Strict):
     interval_seconds: float = Field(default=4, gt=0)
     """How often `run` looks for a new block."""
     breakers: Breakers = Breakers()
-    watch: WatchConfig = WatchConfig()
+    health: HealthConfig | None = None
+    """Where `/healthz` and `/metrics` are served; nowhere without it."""
+    alerts: AlertsConfig = AlertsConfig()
     journal: str = Field(default="journal-{mode}.sqlite", validate_default=True)
     """A file, or the URL of a database; `{mode}` becomes dry or live, so that the two never mix."""
     lease_seconds: int = Field(default=120, ge=10)

@@ -7,12 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import structlog
-from pydantic import Field
 
 from keeper.chain.endpoints import Endpoints
-from keeper.chain.fields import Strict
 from keeper.ops.alerts import Alerts, AlertsConfig, What
-from keeper.ops.health import HealthLimits, HealthServer, Pulse
+from keeper.ops.health import HealthConfig, HealthServer, Pulse
 from keeper.ops.metrics import Action, Metrics
 from keeper.units import WAD
 
@@ -29,30 +27,29 @@ _OVER: tuple[What, ...] = ("breaker", "halted", "endpoint", "crash")
 """What a tick that came through shows to be over."""
 
 
-class WatchConfig(Strict):
-    """Where the keeper can be watched, and whom it tells."""
-
-    port: int | None = Field(default=None, ge=0, le=65535)
-    """Of `/healthz` and `/metrics`; none are served without it."""
-    bind: str = "127.0.0.1"
-    health: HealthLimits = HealthLimits()
-    alerts: AlertsConfig = AlertsConfig()
-
-
 class Watch:
     """One process's eyes and voice, for all of its vaults. `names` are the vaults' addresses."""
 
     def __init__(
-        self, config: WatchConfig, names: Sequence[str], version: str, clock: Callable[[], float] = time.time
+        self,
+        health: HealthConfig | None,
+        alerts: AlertsConfig,
+        names: Sequence[str],
+        version: str,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """Raises `InputError` if the port is taken or an alert's URL is of no known kind."""
+        """Nothing is served without `health`.
+
+        Raises:
+            InputError: the port is taken, or an alert's URL is of no known kind.
+        """
         self.clock = clock
         self.metrics = Metrics(version)
         self.pulse = Pulse(clock, names)
-        self.alerts = Alerts(config.alerts, count=self.metrics.alert)
+        self.alerts = Alerts(alerts, count=self.metrics.alert)
         self.server = None
-        if config.port is not None:
-            self.server = HealthServer(config.port, self.pulse, self.metrics, config.health, config.bind)
+        if health is not None:
+            self.server = HealthServer(health.port, self.pulse, self.metrics, health, health.bind)
             self.server.start()
 
     def close(self) -> None:

@@ -15,7 +15,9 @@ from keeper.chain import artifacts
 from keeper.config import Config
 from keeper.devnet import DEV_KEYS, Devnet
 from keeper.devnet.world import transact
-from keeper.ops.watch import Watch, WatchConfig
+from keeper.ops.alerts import AlertsConfig
+from keeper.ops.health import HealthConfig
+from keeper.ops.watch import Watch
 from keeper.submit.deployer import DeployConfig, deploy
 
 pytestmark = pytest.mark.chain
@@ -28,9 +30,7 @@ class Running:
     def __init__(self, config: Path) -> None:
         self.service = loop.Service.open(loop.Keeper.assemble(Config.load(config)), None)
         self.name = self.service.keeper.deployment.vault
-        self.watch = Watch(
-            WatchConfig.model_validate({"port": 0, "health": {"head_seconds": 10**9}}), [self.name], "test"
-        )
+        self.watch = Watch(HealthConfig(port=0, head_seconds=10**9), AlertsConfig(), [self.name], "test")
         self.outcomes: list[loop.Outcome] = []
         self.complaints: list[str] = []
         self.stop, self.news = threading.Event(), threading.Semaphore(0)
