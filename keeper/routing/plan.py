@@ -329,19 +329,19 @@ def _certificate(plan: Plan, selection: Selection) -> Certificate:
     at = selection.bound_at
     bound = max(problem.hold, selection.bound - base)
     snapshot, market = problem.snapshot, problem.market
-    dual = {}
-    prices = _priced_throughout(problem, at.nu)
-    for i, token in enumerate(market.tokens):
-        price = float(prices[i])
-        if token in problem.unreached:
-            place = i
-            row = problem.penalty[0, place] if len(problem.penalty) == 1 else None
-            distance = np.array([to_float(value) for value in problem.excess])
-            slope = row * distance[place] if row is not None else float(problem.penalty[place] @ distance)
-            price = problem.gain(token) - slope
-        elif token not in snapshot.asset:
-            price *= market.scale[i] * 10 ** snapshot.token[token].decimals
-        dual[token] = price
+    prices = at.nu.copy()
+    distance = np.array([to_float(value) for value in problem.excess])
+    for i, asset in enumerate(snapshot.vault.assets):
+        if asset.token in problem.unreached:
+            # At this price it is best left as it is.
+            row = problem.penalty[0, i] * distance[i] if len(problem.penalty) == 1 else problem.penalty[i] @ distance
+            prices[i] = problem.gain(asset.token) - float(row)
+    prices = _priced_throughout(problem, prices)
+    dual = {
+        token: float(prices[i])
+        * (1.0 if token in snapshot.asset else market.scale[i] * 10 ** snapshot.token[token].decimals)
+        for i, token in enumerate(market.tokens)
+    }
     objective = plan.objective if plan.swaps else problem.hold
     one_pair = max(selection.value - base, problem.hold)
     structural = max(bound - one_pair, 0.0) if market.shared else 0.0
