@@ -50,7 +50,7 @@ def table(sizes: Sequence[int], seeds: Sequence[int]) -> list[dict[str, Any]]:
                 stated, (data, chain, inverse) = timed(partial(problem.get_problem_data, solver))
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # "solution may be inaccurate": that is what is measured
-                    milliseconds, raw = timed(partial(chain.solve_via_data, problem, data))
+                    milliseconds, raw = timed(partial(chain.solve_via_data, problem, data, solver_opts={}))
                     problem.unpack_results(raw, chain, inverse)
                 found[solver]["behind_bp"].append((achieved / NAV - float(problem.value)) * 1e4)
                 found[solver]["ms"].append(milliseconds)

@@ -24,6 +24,9 @@ SIZES = (10_000, 100_000, 500_000)
 _LINEAR = 1e-6
 """A tracking penalty so small that only what is bought counts; the solver needs some curvature."""
 
+_FLOATS = 1e-12
+"""A part of the order that the solver's floats may miss."""
+
 
 @dataclass(frozen=True)
 class Order:
@@ -109,7 +112,7 @@ def _planned(order: Order, plan: Plan, milliseconds: float) -> Filled:
     change = plan.change or {}
     rounding = sum(values[swap.token_in] + values[swap.token_out] for swap in plan.swaps)
     left = (order.amount + change.get(sold, 0)) * values[sold]
-    if left > rounding:
+    if left > rounding + _FLOATS * order.dollars:
         raise RuntimeError(f"of an order of {order.dollars} dollars {left} are left over")
     return Filled(change.get(bought, 0) * values[bought] + left, len(plan.swaps), milliseconds, rounding)
 
