@@ -226,7 +226,7 @@ def relay_key(variable: str | None, keeper: str) -> LocalAccount:
 
 
 def connect_relays(routing: Routing, keeper: str, head: Callable[[], int]) -> tuple[PrivateRelay, ...]:
-    """The configured relays in their order, none of them asked yet; `keeper` is the address whose transactions they get.
+    """The configured relays in their order, none of them asked yet. `keeper` is the address that signs transactions.
 
     Raises `InputError` as `relay_key` does.
     """

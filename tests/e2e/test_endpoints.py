@@ -11,10 +11,12 @@ from contextlib import suppress
 import pytest
 from eth_account import Account
 
+from keeper.chain import artifacts
 from keeper.chain.bindings import view
 from keeper.chain.endpoints import Endpoints
 from keeper.chain.errors import NodeError, RpcError
 from keeper.chain.failover import Tolerance
+from keeper.chain.lens import Lens
 from keeper.devnet import DEV_KEYS, FEEDS, TOKENS
 from keeper.devnet.faults import (
     Delay,
@@ -30,7 +32,9 @@ from keeper.devnet.faults import (
     Truncated,
     WrongChain,
 )
+from keeper.devnet.world import transact
 from keeper.domain import InputError
+from keeper.submit.deployer import DeployConfig, deploy
 from keeper.submit.signer import LocalSigner
 
 # totalSupply()
@@ -223,6 +227,59 @@ def test_an_endpoint_that_has_caught_up_is_used_again(connect, proxies, devnet):
     endpoints.header()
     endpoints.quantity("eth_blockNumber")
     assert proxies[0].asked("eth_blockNumber") == 1
+
+
+def test_an_endpoint_that_comes_back_behind_is_not_used(connect, proxies, devnet, clock):
+    devnet.mine(10)
+    endpoints = connect()
+    endpoints.header()
+    proxies[0].set("eth_gasPrice", Drop(), times=1)
+    endpoints.quantity("eth_gasPrice")
+    proxies[0].set("*", StaleHead(4))
+    clock.time = 1
+    endpoints.quantity("eth_gasPrice")
+    assert proxies[0].asked("eth_gasPrice") == 1
+    assert endpoints.status()[0].reason == f"{proxies[0].url} is 4 blocks behind"
+
+
+def test_the_head_does_not_wait_for_an_endpoint_that_is_slow_and_asks_it_nothing_meanwhile(connect, proxies, devnet):
+    endpoints = connect(timeout=60, patience_seconds=0.05)
+    endpoints.header()
+    asked = proxies[1].asked("eth_getBlockByNumber")
+    proxies[1].set("eth_getBlockByNumber", Delay(60))
+    for _ in range(3):
+        assert endpoints.header() == devnet.endpoint.header()
+    assert proxies[1].asked("eth_getBlockByNumber") == asked + 1
+
+
+def test_who_has_a_block_is_remembered_for_the_last_blocks_only(connect, devnet):
+    endpoints = connect(1)
+    for _ in range(70):
+        devnet.mine()
+        endpoints.header()
+    assert len(endpoints._holders) == 64
+
+
+def test_the_lens_reads_through_a_quorum_what_it_reads_through_one_endpoint(connect, proxies, devnet):
+    config = DeployConfig.load(artifacts.ROOT / "examples" / "deploy.yaml")
+    devnet.refresh_feeds()
+    owner = DEV_KEYS[0].address
+    deployment = deploy(
+        devnet.endpoint,
+        config,
+        owner,
+        lambda to, data: transact(devnet.endpoint, to, data, sender=owner),
+        lambda _: None,
+    )
+    lens = Lens(1, deployment.vault, deployment.native_token, (), (), 1)
+    head = devnet.endpoint.header()
+    endpoints = connect(3, quorum=2)
+    proxies[0].set("eth_call", Garbage(b'{"jsonrpc": "2.0", "id": 1, "error": {"code": 3, "data": "0x01"}}'))
+    assert endpoints.header() == head
+    assert lens.read_at(endpoints, head) == lens.read_at(devnet.endpoint, head)
+    assert endpoints.status()[0].errors == {"disagreed": 1}
+    deployment.check_chain(endpoints)
+    deployment.check_code(endpoints)
 
 
 def test_a_read_at_a_block_goes_to_an_endpoint_that_has_it(connect, proxies, devnet):
