@@ -166,8 +166,8 @@ class Endpoints(Endpoint):
         return self._failover(lambda index: self._ask(index, lambda member: member.quantity(method, *params)), pinned)
 
     def data(self, method: str, *params: Any) -> bytes:
-        if method == "eth_call":
-            return super().data(method, *params)  # which may have to be agreed upon
+        if method == "eth_call" and self._tolerance.quorum > 1:
+            return super().data(method, *params)  # by `request`, where it is agreed upon
         pinned = pinned_hash(params)
         return self._failover(lambda index: self._ask(index, lambda member: member.data(method, *params)), pinned)
 

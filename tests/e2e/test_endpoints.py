@@ -58,7 +58,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def proxies(faulty) -> list[FaultProxy]:
-    return [faulty(seed=seed) for seed in range(3)]
+    return [faulty(seed=seed) for seed in range(4)]
 
 
 @pytest.fixture
@@ -153,6 +153,15 @@ def test_an_endpoint_is_asked_for_its_chain_once(connect, proxies):
         endpoints.quantity("eth_gasPrice")
     assert proxies[0].asked("eth_chainId") == 1
     assert proxies[1].asked("eth_chainId") == 0
+
+
+def test_an_endpoint_that_cannot_say_which_chain_it_follows_is_left_alone(connect, proxies):
+    endpoints = connect()
+    proxies[0].set("eth_chainId", Garbage(b'{"jsonrpc": "2.0", "id": 1, "error": {"code": -32000, "message": "no"}}'))
+    for _ in range(2):
+        endpoints.quantity("eth_gasPrice")
+    assert proxies[0].asked("eth_chainId") == 1
+    assert proxies[0].asked("eth_gasPrice") == 0
 
 
 def test_an_endpoint_that_comes_back_with_another_chain_is_not_used(connect, proxies, clock):
@@ -366,6 +375,20 @@ def test_the_pinned_head_is_one_that_a_quorum_has(connect, proxies, devnet):
     assert endpoints.header().number == devnet.endpoint.header().number - 2
 
 
+def test_endpoints_behind_the_agreed_block_have_no_say_in_it(connect, proxies, devnet):
+    devnet.mine(10)
+    for proxy in proxies[2:]:
+        proxy.set("*", StaleHead(1))
+    assert connect(4, quorum=2).header() == devnet.endpoint.header()
+
+
+def test_an_old_head_is_refused_though_a_quorum_has_it(connect, proxies, devnet):
+    head = devnet.endpoint.header()
+    real_node(proxies)
+    with pytest.raises(RpcError, match="121 s old"):
+        connect(2, quorum=2, wall=lambda: head.timestamp + 121, max_head_age_seconds=120).header()
+
+
 def test_endpoints_that_disagree_on_a_block_are_named(connect, proxies, devnet):
     head = devnet.endpoint.header()
     other = f'{{"jsonrpc": "2.0", "id": 1, "result": {{"number": "{hex(head.number)}", "hash": "0x{"ab" * 32}", '
@@ -387,7 +410,8 @@ def test_a_quorum_outvotes_who_returns_something_else(connect, proxies, devnet):
     head = endpoints.header()
     proxies[0].set("eth_call", Garbage(b'{"jsonrpc": "2.0", "id": 1, "result": "0x01"}'))
     assert endpoints.request("eth_call", CALL, head.tag) == devnet.rpc("eth_call", CALL, "latest")
-    assert endpoints.status()[0].errors == {"disagreed": 1}
+    assert endpoints.data("eth_call", CALL, head.tag) == devnet.endpoint.data("eth_call", CALL, "latest")
+    assert endpoints.status()[0].errors == {"disagreed": 2}
 
 
 def test_calls_that_return_different_things_are_refused_and_named(connect, proxies):
