@@ -90,7 +90,7 @@ class EndpointStatus:
     """One endpoint for metrics. `reason` is why it would be passed over now, None if it would not be.
 
     `errors` counts by `keeper.chain.errors.Trouble`, and "chain" (it follows another one), "node" (it answered an
-    error) and "disagreed" (it was outvoted). `lag_blocks` and `head` are None while its head is not known.
+    error, other than a revert) and "disagreed" (it was outvoted). `lag_blocks` and `head` are None while its head is not known.
     """
 
     name: str
@@ -171,8 +171,8 @@ class Endpoints(Endpoint):
         return self._failover(lambda index: self._ask(index, lambda member: member.quantity(method, *params)), pinned)
 
     def data(self, method: str, *params: Any) -> bytes:
-        if method == "eth_call":
-            return super().data(method, *params)  # which may have to be agreed upon
+        if method == "eth_call" and self._tolerance.quorum > 1:
+            return super().data(method, *params)  # by `request`, where it is agreed upon
         pinned = pinned_hash(params)
         return self._failover(lambda index: self._ask(index, lambda member: member.data(method, *params)), pinned)
 
@@ -300,8 +300,9 @@ class Endpoints(Endpoint):
         except UnansweredError as error:
             self._failed(index, error)
             raise
-        except NodeError:
-            self._answered(index, "node")
+        except NodeError as error:
+            # A revert is a result like any other, and the lens's only one.
+            self._answered(index, "node" if error.data is None else None)
             raise
         finally:
             with self._lock:

@@ -11,10 +11,12 @@ from contextlib import suppress
 import pytest
 from eth_account import Account
 
+from keeper.chain import artifacts
 from keeper.chain.bindings import view
 from keeper.chain.endpoints import Endpoints
 from keeper.chain.errors import NodeError, RpcError
 from keeper.chain.failover import Tolerance
+from keeper.chain.lens import Lens
 from keeper.devnet import DEV_KEYS, FEEDS, TOKENS
 from keeper.devnet.faults import (
     Delay,
@@ -30,7 +32,9 @@ from keeper.devnet.faults import (
     Truncated,
     WrongChain,
 )
+from keeper.devnet.world import transact
 from keeper.domain import InputError
+from keeper.submit.deployer import DeployConfig, deploy
 from keeper.submit.signer import LocalSigner
 
 # totalSupply()
@@ -54,7 +58,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def proxies(faulty) -> list[FaultProxy]:
-    return [faulty(seed=seed) for seed in range(3)]
+    return [faulty(seed=seed) for seed in range(4)]
 
 
 @pytest.fixture
@@ -151,6 +155,15 @@ def test_an_endpoint_is_asked_for_its_chain_once(connect, proxies):
     assert proxies[1].asked("eth_chainId") == 0
 
 
+def test_an_endpoint_that_cannot_say_which_chain_it_follows_is_left_alone(connect, proxies):
+    endpoints = connect()
+    proxies[0].set("eth_chainId", Garbage(b'{"jsonrpc": "2.0", "id": 1, "error": {"code": -32000, "message": "no"}}'))
+    for _ in range(2):
+        endpoints.quantity("eth_gasPrice")
+    assert proxies[0].asked("eth_chainId") == 1
+    assert proxies[0].asked("eth_gasPrice") == 0
+
+
 def test_an_endpoint_that_comes_back_with_another_chain_is_not_used(connect, proxies, clock):
     endpoints = connect()
     proxies[0].set("eth_gasPrice", Drop(), times=1)
@@ -223,6 +236,59 @@ def test_an_endpoint_that_has_caught_up_is_used_again(connect, proxies, devnet):
     endpoints.header()
     endpoints.quantity("eth_blockNumber")
     assert proxies[0].asked("eth_blockNumber") == 1
+
+
+def test_an_endpoint_that_comes_back_behind_is_not_used(connect, proxies, devnet, clock):
+    devnet.mine(10)
+    endpoints = connect()
+    endpoints.header()
+    proxies[0].set("eth_gasPrice", Drop(), times=1)
+    endpoints.quantity("eth_gasPrice")
+    proxies[0].set("*", StaleHead(4))
+    clock.time = 1
+    endpoints.quantity("eth_gasPrice")
+    assert proxies[0].asked("eth_gasPrice") == 1
+    assert endpoints.status()[0].reason == f"{proxies[0].url} is 4 blocks behind"
+
+
+def test_the_head_does_not_wait_for_an_endpoint_that_is_slow_and_asks_it_nothing_meanwhile(connect, proxies, devnet):
+    endpoints = connect(timeout=60, patience_seconds=0.05)
+    endpoints.header()
+    asked = proxies[1].asked("eth_getBlockByNumber")
+    proxies[1].set("eth_getBlockByNumber", Delay(60))
+    for _ in range(3):
+        assert endpoints.header() == devnet.endpoint.header()
+    assert proxies[1].asked("eth_getBlockByNumber") == asked + 1
+
+
+def test_who_has_a_block_is_remembered_for_the_last_blocks_only(connect, devnet):
+    endpoints = connect(1)
+    for _ in range(70):
+        devnet.mine()
+        endpoints.header()
+    assert len(endpoints._holders) == 64
+
+
+def test_the_lens_reads_through_a_quorum_what_it_reads_through_one_endpoint(connect, proxies, devnet):
+    config = DeployConfig.load(artifacts.ROOT / "examples" / "deploy.yaml")
+    devnet.refresh_feeds()
+    owner = DEV_KEYS[0].address
+    deployment = deploy(
+        devnet.endpoint,
+        config,
+        owner,
+        lambda to, data: transact(devnet.endpoint, to, data, sender=owner),
+        lambda _: None,
+    )
+    lens = Lens(1, deployment.vault, deployment.native_token, (), (), 1)
+    head = devnet.endpoint.header()
+    endpoints = connect(3, quorum=2)
+    proxies[0].set("eth_call", Garbage(b'{"jsonrpc": "2.0", "id": 1, "error": {"code": 3, "data": "0x01"}}'))
+    assert endpoints.header() == head
+    assert lens.read_at(endpoints, head) == lens.read_at(devnet.endpoint, head)
+    assert endpoints.status()[0].errors == {"disagreed": 1}
+    deployment.check_chain(endpoints)
+    deployment.check_code(endpoints)
 
 
 def test_a_read_at_a_block_goes_to_an_endpoint_that_has_it(connect, proxies, devnet):
@@ -309,6 +375,20 @@ def test_the_pinned_head_is_one_that_a_quorum_has(connect, proxies, devnet):
     assert endpoints.header().number == devnet.endpoint.header().number - 2
 
 
+def test_endpoints_behind_the_agreed_block_have_no_say_in_it(connect, proxies, devnet):
+    devnet.mine(10)
+    for proxy in proxies[2:]:
+        proxy.set("*", StaleHead(1))
+    assert connect(4, quorum=2).header() == devnet.endpoint.header()
+
+
+def test_an_old_head_is_refused_though_a_quorum_has_it(connect, proxies, devnet):
+    head = devnet.endpoint.header()
+    real_node(proxies)
+    with pytest.raises(RpcError, match="121 s old"):
+        connect(2, quorum=2, wall=lambda: head.timestamp + 121, max_head_age_seconds=120).header()
+
+
 def test_endpoints_that_disagree_on_a_block_are_named(connect, proxies, devnet):
     head = devnet.endpoint.header()
     other = f'{{"jsonrpc": "2.0", "id": 1, "result": {{"number": "{hex(head.number)}", "hash": "0x{"ab" * 32}", '
@@ -330,7 +410,8 @@ def test_a_quorum_outvotes_who_returns_something_else(connect, proxies, devnet):
     head = endpoints.header()
     proxies[0].set("eth_call", Garbage(b'{"jsonrpc": "2.0", "id": 1, "result": "0x01"}'))
     assert endpoints.request("eth_call", CALL, head.tag) == devnet.rpc("eth_call", CALL, "latest")
-    assert endpoints.status()[0].errors == {"disagreed": 1}
+    assert endpoints.data("eth_call", CALL, head.tag) == devnet.endpoint.data("eth_call", CALL, "latest")
+    assert endpoints.status()[0].errors == {"disagreed": 2}
 
 
 def test_calls_that_return_different_things_are_refused_and_named(connect, proxies):

@@ -83,6 +83,7 @@ def running(devnet: Devnet, tmp_path: Path) -> Iterator[Running]:
     deployment.save(tmp_path / "vault.json")
     example = yaml.safe_load((artifacts.ROOT / "examples" / "keeper.yaml").read_text())
     example |= {"chain": {"rpc_url": devnet.url, "chain_id": 1}, "deployment": "vault.json", "interval_seconds": 0.01}
+    example["journal"] = "journal-{mode}.sqlite"
     del example["signer"]
     path = tmp_path / "ballast.yaml"
     path.write_text(yaml.safe_dump(example))
