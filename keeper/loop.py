@@ -20,7 +20,7 @@ from keeper.domain.errors import InputError
 from keeper.policy import decide
 from keeper.policy.breakers import tripped
 from keeper.submit.engine import Engine, public_mempool
-from keeper.submit.errors import LostLease, SendError, SimulationError
+from keeper.submit.errors import JournalError, LostLease, SendError, SimulationError
 from keeper.submit.history import history_of
 from keeper.submit.journal import DAY, Intent, Journal, Retention, Store, reign
 from keeper.submit.order import Order
@@ -139,10 +139,15 @@ def tick(service: Service, header: Header) -> Outcome:
 
     Raises `RpcError`, `InputError`, or `SendError`.
     """
-    reign = service.journal.store.reign
-    if reign is not None:
-        reign.renew()
-    outcome, facts = _tick(service, header)
+    if service.journal.store.reign is not None:
+        service.journal.store.reign.renew()
+    try:
+        outcome, facts = _tick(service, header)
+    except (LostLease, JournalError):
+        raise
+    except (RpcError, SendError) as error:
+        service.journal.record("failed", str(error), header.number, None)
+        raise
     if outcome.status not in ("sent", "confirmed"):
         service.journal.record(outcome.status, outcome.reason, header.number, facts)
     return outcome
@@ -256,6 +261,9 @@ def run(
     while not stop.is_set():
         try:
             header = service.keeper.endpoint.header()
+            if service.journal.store.reign is not None:
+                # Also while the chain stands still. Not while the node is gone: a standby may have a better one.
+                service.journal.store.reign.renew()
             if header.hash != seen:
                 seen = header.hash
                 report(tick(service, header))
