@@ -148,10 +148,15 @@ def tick(service: Service, header: Header) -> Outcome:
 
     Raises `RpcError`, `InputError`, or `SendError`.
     """
-    reign = service.journal.store.reign
-    if reign is not None:
-        reign.renew()
-    outcome, facts = _tick(service, header)
+    if service.journal.store.reign is not None:
+        service.journal.store.reign.renew()
+    try:
+        outcome, facts = _tick(service, header)
+    except (LostLease, JournalError):
+        raise
+    except (RpcError, SendError) as error:
+        service.journal.record("failed", str(error), header.number, None)
+        raise
     if outcome.status not in ("sent", "confirmed"):
         service.journal.record(outcome.status, outcome.reason, header.number, facts)
     return outcome
@@ -268,6 +273,9 @@ def run(
     while not stop.is_set():
         try:
             header = service.keeper.endpoint.header()
+            if service.journal.store.reign is not None:
+                # Also while the chain stands still. Not while the node is gone: a standby may have a better one.
+                service.journal.store.reign.renew()
             if header.hash != seen:
                 seen = header.hash
                 started = time.monotonic()

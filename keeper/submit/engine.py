@@ -128,6 +128,9 @@ class Engine:
         if (found := self._receipt(intent)) is not None:
             attempt, receipt = found
             mined = _mined(receipt)
+            for other in intent.attempts:
+                if other.receipt is not None and other.id != attempt.id:
+                    self.journal.unmined(other)  # a reorganisation put this attempt in that one's place
             if attempt.receipt is None or attempt.receipt.block_hash != mined.block_hash:
                 self.journal.mined(attempt, mined)
             if mined.block_number > facts.final.number:
@@ -159,8 +162,8 @@ class Engine:
             receipt = self.endpoint.request("eth_getTransactionReceipt", attempt.hash)
             if receipt is None:
                 continue
-            block = self.endpoint.header(int(receipt["blockNumber"], 16))
-            if block.hash == receipt["blockHash"]:
+            mined = _mined(receipt)
+            if self.endpoint.header(mined.block_number).hash == mined.block_hash:
                 return attempt, receipt
         return None
 
@@ -182,14 +185,16 @@ class Engine:
     def _outcome(self, intent: Intent, receipt: Mapping[str, Any]) -> tuple[Outcome, dict[str, Any]]:
         vault = intent.vault.address
         event = rebalanced(vault, receipt)
-        basket = bindings.view(self.endpoint, "IndexVault", vault, "assets", block=receipt["blockNumber"])
+        # As it is now: a node that keeps no old state has forgotten what the basket was in that block.
+        basket = bindings.view(self.endpoint, "IndexVault", vault, "assets", block="latest")
+        tokens = {to_checksum_address(token) for token in (*basket, *json.loads(intent.predicted))}
         outcome = Outcome(
             block_number=int(receipt["blockNumber"], 16),
             nav_before=event["nav0"],
             nav_after=event["nav1"],
             drift_before=event["drift0"],
             drift_after=event["drift1"],
-            realised=amounts(realised_changes(vault, [to_checksum_address(token) for token in basket], receipt)),
+            realised=amounts(realised_changes(vault, sorted(tokens), receipt)),
         )
         return outcome, event
 
@@ -419,11 +424,15 @@ class Engine:
         )
 
 
-def _mined(receipt: Mapping[str, Any]) -> Mined:
-    return Mined(
-        block_number=int(receipt["blockNumber"], 16),
-        block_hash=receipt["blockHash"],
-        status=int(receipt["status"], 16),
-        gas_used=int(receipt["gasUsed"], 16),
-        gas_price=int(receipt["effectiveGasPrice"], 16),
-    )
+def _mined(receipt: Any) -> Mined:
+    """Raises `RpcError` for what is no receipt."""
+    try:
+        return Mined(
+            block_number=int(receipt["blockNumber"], 16),
+            block_hash=receipt["blockHash"],
+            status=int(receipt["status"], 16),
+            gas_used=int(receipt["gasUsed"], 16),
+            gas_price=int(receipt["effectiveGasPrice"], 16),
+        )
+    except (KeyError, TypeError, ValueError):
+        raise RpcError("the node gave a receipt that is none") from None

@@ -121,7 +121,7 @@ class Journal:
                 .order_by(models.Decision.id.desc())
                 .limit(1)
             )
-            quiet = status in ("hold", "waiting", "refused")
+            quiet = status in ("hold", "waiting", "refused", "failed")
             if quiet and last is not None and (last.status, _gist(last.reason)) == (status, _gist(reason)):
                 last.ticks += 1
                 last.reason = reason
@@ -313,7 +313,7 @@ class Journal:
             old = (
                 models.Decision.vault_id == vault_id,
                 models.Decision.at < horizon,
-                models.Decision.status.in_(("hold", "waiting", "refused", "planned")),
+                models.Decision.status.in_(("hold", "waiting", "refused", "failed", "planned")),
                 models.Decision.id.not_in(kept),
             )
             snapshots = select(models.Decision.snapshot_id).where(*old, models.Decision.snapshot_id.is_not(None))

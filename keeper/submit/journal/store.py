@@ -126,10 +126,9 @@ class Reign:
         self.store.reign = self
 
     def renew(self) -> None:
-        """Put the end off. Raises `LostLease` if another keeper has taken over."""
-        with self.store.write() as session:
-            lease = session.get_one(Lease, self.name)
-            lease.expires_at = int(self.clock()) + self.seconds
+        """Put the end off, also one that has passed unless another keeper used it. Raises `LostLease` if one did."""
+        with self.store.control() as session:
+            self._of_this_epoch(session).expires_at = int(self.clock()) + self.seconds
 
     def check(self) -> None:
         """Raises `LostLease` unless this keeper still reigns: asked before every broadcast."""
@@ -137,12 +136,16 @@ class Reign:
             self.fence(session)
 
     def fence(self, session: Session) -> None:
-        """Raises `LostLease` if the epoch has passed. Locks the lease's row for the rest of the transaction."""
+        """Raises `LostLease` if the reign has ended. Locks the lease's row for the rest of the transaction."""
+        lease = self._of_this_epoch(session)
+        if lease.expires_at <= self.clock():
+            raise LostLease(f"the lease on {self.name} ran out {int(self.clock()) - lease.expires_at} s ago")
+
+    def _of_this_epoch(self, session: Session) -> Lease:
         lease = session.scalar(select(Lease).where(Lease.name == self.name).with_for_update())
         if lease is None or lease.epoch != self.epoch:
             raise LostLease(f"another keeper has taken over {self.name}: this one stops")
-        if lease.expires_at <= self.clock():
-            raise LostLease(f"the lease on {self.name} ran out {int(self.clock()) - lease.expires_at} s ago")
+        return lease
 
     def end(self) -> None:
         """Give the lease back, if it is still held."""
