@@ -90,8 +90,8 @@ class EndpointStatus:
     """One endpoint for metrics. `reason` is why it would be passed over now, None if it would not be.
 
     `errors` counts by `keeper.chain.errors.Trouble`, and "chain" (it follows another one), "node" (it answered an
-    error, other than a revert) and "disagreed" (it was outvoted). `lag_blocks` and `head` are None while its head is not
-    known.
+    error, other than a revert) and "disagreed" (it was outvoted). `lag_blocks` and `head` are None while its head is
+    not known.
     """
 
     name: str

@@ -19,6 +19,8 @@ from keeper.chain.errors import NodeError, RpcError
 from keeper.chain.rpc import Endpoint, Header
 from keeper.devnet.world import transact
 from keeper.loop import Outcome, Service, run, tick
+from keeper.ops.alerts import AlertsConfig
+from keeper.ops.watch import Watch
 from keeper.submit.engine import Engine
 from keeper.submit.errors import LostLease, SendError
 from keeper.submit.journal import Intent, State
@@ -753,7 +755,13 @@ def run_through(theatre: Theatre, minutes: int, node: type[Node]) -> None:
     theatre.service = theatre.start(lambda: theatre.clock)
     patient = replace(theatre.service.keeper, endpoint=Clock(theatre.endpoint))
     service = replace(theatre.service, keeper=patient)
-    run(service, stop, lambda _: None, lambda _: None)
+    run(
+        service,
+        stop,
+        lambda _: None,
+        lambda _: None,
+        Watch(None, AlertsConfig(), [service.keeper.deployment.vault], "test"),
+    )
 
 
 class Dead(Node):
