@@ -426,7 +426,7 @@ def minimise(
             return value, steps, imbalance
         # A multiplier at zero that the step would lower is held too, and the step found again.
         while True:
-            # In logarithms of the prices, where a token that trades at a tenth or at ten times is scaled like any other.
+            # In logarithms of the prices, where a token at a tenth or at ten times is scaled like any other.
             block = np.empty((count, count))
             right = np.empty(count)
             largest = 0.0
@@ -440,7 +440,7 @@ def minimise(
                     block[i, j] = hessian[fi, fj] * scale_i * scale_j
                 largest = max(largest, block[i, i])
             for i in range(count):
-                # Where the dual is flat in one direction, that one alone takes a short step and does not hold up the rest.
+                # Where the dual is flat in one direction, that one alone takes a short step, and the rest go on.
                 flat = _LEVEL * abs(right[i])
                 if block[i, i] < flat:
                     block[i, i] += abs(right[i]) / _LONGEST
@@ -452,7 +452,7 @@ def minimise(
                 if fi < n or multipliers[fi - n] > 0 or step[i] > 0:
                     free[kept] = fi
                     kept += 1
-            if kept == count or kept == 0:
+            if kept in (0, count):
                 break
             count = kept
         downhill = 0.0
