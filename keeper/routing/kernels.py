@@ -431,37 +431,26 @@ def minimise(
         # Close by, where it falls no more, it is the rounding of pools far deeper than the basket.
         if imbalance <= tolerance or (since >= _PATIENCE and imbalance <= _CLOSE * tolerance):
             return value, steps, imbalance
-        # A multiplier at zero that the step would lower is held too, and the step found again.
-        while True:
-            # In logarithms of the prices: a token that trades at a tenth or at ten times is scaled like any other.
-            block = np.empty((count, count))
-            right = np.empty(count)
-            largest = 0.0
-            for i in range(count):
-                fi = free[i]
-                scale_i = nu[fi] if fi < n else 1.0
-                right[i] = -gradient[fi] * scale_i
-                for j in range(count):
-                    fj = free[j]
-                    scale_j = nu[fj] if fj < n else 1.0
-                    block[i, j] = hessian[fi, fj] * scale_i * scale_j
-                largest = max(largest, block[i, i])
-            for i in range(count):
-                # Where the dual is flat in one direction, that one takes a short step and does not hold up the rest.
-                flat = _LEVEL * abs(right[i])
-                if block[i, i] < flat:
-                    block[i, i] += abs(right[i]) / _LONGEST
-                block[i, i] += _RIDGE * (block[i, i] + 1e-4 * largest) + 1e-9 * _RIDGE * imbalance
-            step = np.linalg.solve(block, right)
-            kept = 0
-            for i in range(count):
-                fi = free[i]
-                if fi < n or multipliers[fi - n] > 0 or step[i] > 0:
-                    free[kept] = fi
-                    kept += 1
-            if kept in (count, 0):
-                break
-            count = kept
+        # In logarithms of the prices: a token that trades at a tenth or at ten times is scaled like any other.
+        block = np.empty((count, count))
+        right = np.empty(count)
+        largest = 0.0
+        for i in range(count):
+            fi = free[i]
+            scale_i = nu[fi] if fi < n else 1.0
+            right[i] = -gradient[fi] * scale_i
+            for j in range(count):
+                fj = free[j]
+                scale_j = nu[fj] if fj < n else 1.0
+                block[i, j] = hessian[fi, fj] * scale_i * scale_j
+            largest = max(largest, block[i, i])
+        for i in range(count):
+            # Where the dual is flat in one direction, that one takes a short step and does not hold up the rest.
+            flat = _LEVEL * abs(right[i])
+            if block[i, i] < flat:
+                block[i, i] += abs(right[i]) / _LONGEST
+            block[i, i] += _RIDGE * (block[i, i] + 1e-4 * largest) + 1e-9 * _RIDGE * imbalance
+        step = np.linalg.solve(block, right)
         downhill = 0.0
         longest = 0.0
         for i in range(count):
