@@ -90,7 +90,8 @@ class EndpointStatus:
     """One endpoint for metrics. `reason` is why it would be passed over now, None if it would not be.
 
     `errors` counts by `keeper.chain.errors.Trouble`, and "chain" (it follows another one), "node" (it answered an
-    error, other than a revert) and "disagreed" (it was outvoted). `lag_blocks` and `head` are None while its head is not known.
+    error, other than a revert) and "disagreed" (it was outvoted). `lag_blocks` and `head` are None while its head is
+    not known.
     """
 
     name: str
@@ -264,9 +265,11 @@ class Endpoints(Endpoint):
             head = self._timed(index, lambda member: member.header())
         except UnansweredError:
             raise
-        except RpcError as error:  # a node that cannot even say which chain it follows is of no use
-            self._failed(index, UnansweredError(str(error), "garbage"))
-            raise
+        except RpcError as error:
+            # A node that cannot even say which chain it follows is of no use, and its error answers nothing we asked.
+            useless = UnansweredError(str(error), "garbage")
+            self._failed(index, useless)
+            raise useless from None
         if foreign is not None:
             with self._lock:
                 self._errors[index]["chain"] += 1
