@@ -270,9 +270,11 @@ class Endpoints(Endpoint):
             head = self._timed(index, lambda member: member.header())
         except UnansweredError:
             raise
-        except RpcError as error:  # a node that cannot even say which chain it follows is of no use
-            self._failed(index, UnansweredError(str(error), "garbage"))
-            raise
+        except RpcError as error:
+            # A node that cannot even say which chain it follows is of no use, and its error answers nothing we asked.
+            useless = UnansweredError(str(error), "garbage")
+            self._failed(index, useless)
+            raise useless from None
         if foreign is not None:
             with self._lock:
                 self._errors[index]["chain"] += 1

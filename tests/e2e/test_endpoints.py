@@ -382,11 +382,16 @@ def test_endpoints_behind_the_agreed_block_have_no_say_in_it(connect, proxies, d
     assert connect(4, quorum=2).header() == devnet.endpoint.header()
 
 
-def test_an_old_head_is_refused_though_a_quorum_has_it(connect, proxies, devnet):
-    head = devnet.endpoint.header()
+@pytest.mark.parametrize("quorum", [1, 2])
+def test_a_head_that_no_block_follows_is_refused_in_the_end(connect, proxies, devnet, quorum):
     real_node(proxies)
+    wall = Clock()
+    wall.time = devnet.endpoint.header().timestamp
+    endpoints = connect(2, quorum=quorum, wall=wall, max_head_age_seconds=120)
+    endpoints.header()
+    wall.time += 121
     with pytest.raises(RpcError, match="121 s old"):
-        connect(2, quorum=2, wall=lambda: head.timestamp + 121, max_head_age_seconds=120).header()
+        endpoints.header()
 
 
 def test_endpoints_that_disagree_on_a_block_are_named(connect, proxies, devnet):
@@ -546,7 +551,7 @@ def test_reads_end_right_from_several_threads_though_a_third_of_the_requests_fai
     for thread in threads:
         thread.join()
     assert wrong == []
-    for status, proxy in zip(endpoints.status(), proxies, strict=True):
+    for status, proxy in zip(endpoints.status(), proxies[:3], strict=True):
         assert sum(status.errors.values()) == proxy.faults.total()
 
 
