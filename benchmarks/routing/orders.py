@@ -209,7 +209,7 @@ def _filled(order: Order, answer: dict[str, Any]) -> Filled:
 
 
 def random_orders(seeds: Sequence[int], shape: tuple[int, int], sizes: Sequence[float], hop_usd: float) -> list[Order]:
-    """For each seed a world of so many tokens and pools (V2 and V3), and in it one pair at each size."""
+    """For each seed a world of so many tokens and at most so many pools (V2 and V3), in it one pair at each size."""
     orders = []
     for seed in seeds:
         rng = np.random.default_rng([seed, *shape])
@@ -231,7 +231,7 @@ def table(seeds: Sequence[int], shapes: Sequence[tuple[int, int]], sizes: Sequen
     real = graphs.real_worlds().get("2026")
     rows = []
     for hop_usd in (0.0, HOP_USD):
-        named = [(f"{n} tokens, {p} pools", random_orders(seeds, (n, p), sizes, hop_usd)) for n, p in shapes]
+        named = [(f"{n} tokens, at most {p} pools", random_orders(seeds, (n, p), sizes, hop_usd)) for n, p in shapes]
         if real is not None:
             named.append(("real states", real_orders(real, sizes, hop_usd)))
         for name, orders in named:
