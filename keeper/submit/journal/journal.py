@@ -221,10 +221,6 @@ class Journal:
             .limit(1)
         )
 
-    def is_own(self, intent: Intent) -> bool:
-        """Whether an intent is about this vault."""
-        return intent.vault_id == self._vault_id
-
     def commit(self, intent: Intent) -> Intent:
         """Write an intent down, before anything of it is signed. Raises `JournalError` while another one is open."""
         with self.store.write() as session:

@@ -34,6 +34,8 @@ _SQLITE_SETTINGS: Final = (
     "foreign_keys=ON",
     f"journal_size_limit={_WORTH_SHRINKING}",
 )
+_LOCK_NUMBER: Final = "hashtextextended(current_schema() || ' ' || :name, 0)"
+"""Advisory locks are those of a database, and it may hold several journals."""
 _POSTGRES_DEFAULTS: Final = {"connect_timeout": "10"}
 _POSTGRES_SETTINGS: Final = {
     "lock_timeout": f"{_BUSY_SECONDS}s",
@@ -225,7 +227,7 @@ class Reign:
         guard = self.store.engine.connect()
         try:
             taken: bool = guard.execute(
-                text("select pg_try_advisory_lock(hashtextextended(:name, 0))"), {"name": self.name}
+                text(f"select pg_try_advisory_lock({_LOCK_NUMBER})"), {"name": self.name}
             ).scalar_one()
             guard.commit()
         except BaseException:
@@ -327,7 +329,7 @@ def _is_current(connection: Connection) -> bool:
 def _migrate(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         # Keepers that start together; on SQLite the transaction itself keeps the second one out.
-        connection.exec_driver_sql("select pg_advisory_xact_lock(hashtextextended('ballast tables', 0))")
+        connection.execute(text(f"select pg_advisory_xact_lock({_LOCK_NUMBER})"), {"name": "ballast tables"})
     if _is_current(connection):
         return
     config = AlembicConfig()
