@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import postgres as postgres_server
 import pytest
 
 from keeper.devnet import Devnet
@@ -67,6 +68,24 @@ def devnet() -> Iterator[Devnet]:
     """The offline mainnet, shared by all tests; what a test does to it is taken back after the test."""
     with Devnet.start() as node:
         yield node
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[postgres_server.NewDatabase]:
+    """A Postgres for all tests; called, it makes an empty database."""
+    if not postgres_server.available():
+        pytest.skip(postgres_server.MISSING)
+    with postgres_server.server() as new_database:
+        yield new_database
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def journal_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an empty journal may be: every test that asks for it runs on both databases."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'journal.sqlite'}"
+    url: str = request.getfixturevalue("postgres")().render_as_string(hide_password=False)
+    return url
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,5 @@
 """What the breakers need to know of the past."""
 
-from keeper.domain import Snapshot
-from keeper.domain.errors import InputError
 from keeper.policy.breakers import Batch, History
 from keeper.submit.journal import Journal, State
 
@@ -26,14 +24,4 @@ def history_of(journal: Journal, balance: int | None) -> History:
         for intent in reversed(journal.intents(_LOOK_BACK))
         if intent.closed_at is not None and intent.state != State.ABANDONED and intent.order
     )
-    return History(batches=batches, previous=_previous(journal), balance=balance)
-
-
-def _previous(journal: Journal) -> Snapshot | None:
-    """The facts of the latest decision, if they are kept."""
-    for row in journal.decisions(1):
-        try:
-            return journal.facts(row.id)[0]
-        except InputError:
-            return None
-    return None
+    return History(batches=batches, previous=journal.last_snapshot(), balance=balance)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import delete, func, select, update
+from pydantic import ValidationError
+from sqlalchemy import Select, delete, func, select, update
+from sqlalchemy.orm import Session
 
 from keeper.domain import Decision, Policy, Snapshot
 from keeper.domain.errors import InputError
+from keeper.submit.errors import JournalError
 from keeper.submit.journal import models
-from keeper.submit.journal.models import OPEN, Attempt, Intent, Outcome, Receipt, State, Vault
+from keeper.submit.journal.models import OPEN, Attempt, Intent, Outcome, Receipt, State, Vault, storable
 from keeper.submit.journal.store import Reign, Store
 from keeper.submit.signer import SignedTransaction
 
@@ -48,19 +51,12 @@ class Journal:
     def __init__(
         self, store: Store, chain_id: int, vault: str, deployment_hash: str, clock: Callable[[], float]
     ) -> None:
-        """Raises `InputError` if the journal knows this vault from another chain."""
+        """Raises `InputError` if the journal knows this vault from another chain, `JournalError`."""
         self.store, self.clock = store, clock
         self._key = (chain_id, vault, deployment_hash)
         self._vault_id: int | None = None
         with store.read() as session:
-            known = session.scalar(select(Vault).where(Vault.chain_id == chain_id, Vault.address == vault))
-            if known is not None:
-                if known.deployment_hash != deployment_hash:
-                    raise InputError(
-                        f"journal: {store.name} knows the vault {vault} from a chain where block"
-                        f" {known.deployment_hash} deployed it, here it was {deployment_hash}: use another journal"
-                    )
-                self._vault_id = known.id
+            self._known(session)
 
     @property
     def now(self) -> int:
@@ -71,19 +67,38 @@ class Journal:
 
     def vault(self) -> Vault | None:
         """The vault's row; None before the first write."""
-        if self._vault_id is None:
-            return None
         with self.store.read() as session:
-            return session.get_one(Vault, self._vault_id)
+            vault_id = self._known(session)
+            return None if vault_id is None else session.get_one(Vault, vault_id)
 
-    def _own(self, session: Any) -> int:
+    def _known(self, session: Session) -> int | None:
+        """The vault's id. Asked in a read, for what a write has inserted may yet be rolled back."""
         if self._vault_id is None:
+            row = self._row(session)
+            self._vault_id = None if row is None else row.id
+        return self._vault_id
+
+    def _own(self, session: Session) -> int:
+        """The vault's id, in a write: the first one inserts it."""
+        if self._vault_id is not None:
+            return self._vault_id
+        row = self._row(session)
+        if row is None:
             chain_id, address, deployment_hash = self._key
             row = Vault(chain_id=chain_id, address=address, deployment_hash=deployment_hash)
             session.add(row)
             session.flush()
-            self._vault_id = row.id
-        return self._vault_id
+        return row.id
+
+    def _row(self, session: Session) -> Vault | None:
+        chain_id, address, deployment_hash = self._key
+        row = session.scalar(select(Vault).where(Vault.chain_id == chain_id, Vault.address == address))
+        if row is not None and row.deployment_hash != deployment_hash:
+            raise InputError(
+                f"journal: {self.store.name} knows the vault {address} from a chain where block"
+                f" {row.deployment_hash} deployed it, here it was {deployment_hash}: use another journal"
+            )
+        return row
 
     def halt(self, why: str) -> None:
         """Trade no more until `resume`; watching goes on."""
@@ -113,85 +128,105 @@ class Journal:
         Returns:
             The decision's id.
         """
+        packed = None if facts is None else tuple(_pack(part.model_dump_json()) for part in facts)
+        gist = _gist(reason)
         with self.store.write() as session:
             vault_id = self._own(session)
-            last = session.scalar(
-                select(models.Decision)
-                .where(models.Decision.vault_id == vault_id)
-                .order_by(models.Decision.id.desc())
-                .limit(1)
-            )
-            quiet = status in ("hold", "waiting", "refused", "failed")
-            if quiet and last is not None and (last.status, _gist(last.reason)) == (status, _gist(reason)):
-                last.ticks += 1
-                last.reason = reason
-                return last.id
-            row = models.Decision(
-                vault_id=vault_id, at=self.now, block_number=block, status=status, reason=reason, ticks=1
-            )
-            if facts is not None:
-                snapshot, policy, decision = facts
-                stored = models.Snapshot(
+            row: models.Decision | None = session.scalar(_latest(vault_id).limit(1))
+            if row is not None and row.status in _QUIET and (row.status, row.gist) == (status, gist):
+                row.ticks += 1
+                row.until, row.reason = self.now, reason
+            else:
+                row = models.Decision(
                     vault_id=vault_id,
-                    block_number=snapshot.block.number,
-                    block_hash=snapshot.block.hash,
-                    body=_pack(snapshot.model_dump_json()),
+                    at=self.now,
+                    until=self.now,
+                    block_number=block,
+                    status=status,
+                    reason=reason,
+                    gist=gist,
+                    ticks=1,
                 )
-                session.add(stored)
+                session.add(row)
+            if facts is not None and packed is not None:
+                body, row.policy, row.body = packed
+                seen = None if row.snapshot_id is None else session.get(models.Snapshot, row.snapshot_id)
+                if seen is None:
+                    seen = models.Snapshot(vault_id=vault_id)
+                    session.add(seen)
+                seen.block_number, seen.block_hash, seen.body = facts[0].block.number, facts[0].block.hash, body
                 session.flush()
-                row.snapshot_id = stored.id
-                row.policy, row.body = _pack(policy.model_dump_json()), _pack(decision.model_dump_json())
-            session.add(row)
+                row.snapshot_id = seen.id
             session.flush()
             return row.id
 
     def decisions(self, limit: int) -> Sequence[models.Decision]:
         """The latest ones, newest first."""
-        if self._vault_id is None:
-            return ()
         with self.store.read() as session:
-            return session.scalars(
-                select(models.Decision)
-                .where(models.Decision.vault_id == self._vault_id)
-                .order_by(models.Decision.id.desc())
-                .limit(limit)
-            ).all()
+            return session.scalars(_latest(self._known(session)).limit(limit)).all()
+
+    def last_snapshot(self) -> Snapshot | None:
+        """What the latest tick that saw the vault's facts has seen; None if that is not kept."""
+        with self.store.read() as session:
+            seen = models.Decision.snapshot_id.is_not(None)
+            row = session.scalar(_latest(self._known(session)).where(seen).limit(1))
+        if row is None:
+            return None
+        try:
+            return self.facts(row.id)[0]
+        except InputError:
+            return None
 
     def facts(self, decision_id: int) -> tuple[Snapshot, Policy, Decision]:
-        """What a decision was made from, and what it was. Raises `InputError` if that is not kept."""
+        """What a decision was made from, and what it was.
+
+        Raises:
+            InputError: that is not kept, or another version of Ballast wrote it.
+        """
         with self.store.read() as session:
             row = session.get(models.Decision, decision_id)
-            if row is None or row.vault_id != self._vault_id:
+            if row is None or row.vault_id != self._known(session):
                 raise InputError(f"the journal has no decision {decision_id}: see `keeper history`")
             snapshot = None if row.snapshot_id is None else session.get(models.Snapshot, row.snapshot_id)
             if snapshot is None or row.policy is None or row.body is None:
-                raise InputError(f"the facts of decision {decision_id} are not kept any more: it was a hold")
+                raise InputError(
+                    f"the facts of decision {decision_id} are not kept: old holds go without,"
+                    " and so does what was refused before the vault could be read"
+                )
+        try:
             return (
                 Snapshot.model_validate_json(_unpack(snapshot.body)),
                 Policy.model_validate_json(_unpack(row.policy)),
                 Decision.model_validate_json(_unpack(row.body)),
             )
+        except (ValidationError, zlib.error):
+            raise InputError(
+                f"another version of Ballast wrote decision {decision_id}: this one cannot read it"
+            ) from None
 
     # Intents
 
     def open_intent(self, signer: str) -> Intent | None:
         """The intent of this signer on this chain that may still have an effect; there is at most one."""
         with self.store.read() as session:
-            return session.scalar(
-                select(Intent)
-                .join(Vault)
-                .where(Intent.signer == signer, Intent.state.in_(OPEN), Vault.chain_id == self._key[0])
-                .order_by(Intent.id)
-                .limit(1)
-            )
+            intent: Intent | None = session.scalar(self._open(signer))
+            return intent
 
-    def is_own(self, intent: Intent) -> bool:
-        """Whether an intent is about this vault."""
-        return intent.vault_id == self._vault_id
+    def _open(self, signer: str) -> Select[Any]:
+        return (
+            select(Intent)
+            .join(Vault)
+            .where(Intent.signer == signer, Intent.state.in_(OPEN), Vault.chain_id == self._key[0])
+            .order_by(Intent.id)
+            .limit(1)
+        )
 
     def commit(self, intent: Intent) -> Intent:
-        """Write an intent down, before anything of it is signed."""
+        """Write an intent down, before anything of it is signed. Raises `JournalError` while another one is open."""
         with self.store.write() as session:
+            open_id = session.scalar(self._open(intent.signer).with_only_columns(Intent.id))
+            if open_id is not None:
+                raise JournalError(f"intent {open_id} of {intent.signer} is still open: there is one at a time")
             intent.vault_id = self._own(session)
             intent.state = State.COMMITTED
             intent.created_at = self.now
@@ -261,12 +296,9 @@ class Journal:
 
     def intents(self, limit: int) -> Sequence[Intent]:
         """The latest ones of this vault, newest first."""
-        if self._vault_id is None:
-            return ()
         with self.store.read() as session:
-            return session.scalars(
-                select(Intent).where(Intent.vault_id == self._vault_id).order_by(Intent.id.desc()).limit(limit)
-            ).all()
+            own = select(Intent).where(Intent.vault_id == self._known(session))
+            return session.scalars(own.order_by(Intent.id.desc()).limit(limit)).all()
 
     def knows_transaction(self, transaction_hash: str) -> bool:
         """Whether these bytes were signed here."""
@@ -289,54 +321,57 @@ class Journal:
             ).all()
         return max((row[0] for row in rows), default=0), max((row[1] for row in rows), default=0)
 
-    def closed_since(self, since: int) -> Sequence[Intent]:
-        """Intents of this vault that were closed at or after a time, oldest first."""
-        if self._vault_id is None:
-            return ()
-        with self.store.read() as session:
-            return session.scalars(
-                select(Intent).where(Intent.vault_id == self._vault_id, Intent.closed_at >= since).order_by(Intent.id)
-            ).all()
-
     # Size
 
     def compact(self, retention: Retention) -> int:
-        """Merge old holds: of each hour one stays, with the count of all, and without its snapshot.
+        """Merge old holds: of an hour's for the same reason one stays, with the count of all and without its facts.
+
+        What was merged before is not touched again, so this costs as much as there is to do.
 
         Returns:
             How many rows went.
         """
-        horizon = self.now - retention.holds
+        decision = models.Decision
         with self.store.write() as session:
             vault_id = self._own(session)
-            kept = select(Intent.decision_id).where(Intent.decision_id.is_not(None))
             old = (
-                models.Decision.vault_id == vault_id,
-                models.Decision.at < horizon,
-                models.Decision.status.in_(("hold", "waiting", "refused", "failed", "planned")),
-                models.Decision.id.not_in(kept),
+                decision.vault_id == vault_id,
+                decision.until < self.now - retention.holds,
+                decision.status.in_((*_QUIET, "planned")),
             )
-            snapshots = select(models.Decision.snapshot_id).where(*old, models.Decision.snapshot_id.is_not(None))
-            doomed = list(session.scalars(snapshots))
-            session.execute(update(models.Decision).where(*old).values(snapshot_id=None, body=None, policy=None))
-            for start in range(0, len(doomed), 500):
-                session.execute(delete(models.Snapshot).where(models.Snapshot.id.in_(doomed[start : start + 500])))
-            hour = models.Decision.at / retention.merged
-            groups = session.execute(
-                select(func.min(models.Decision.id), func.sum(models.Decision.ticks))
-                .where(*old)
-                .group_by(func.floor(hour), models.Decision.status)
+            stripped = session.scalars(
+                select(decision.snapshot_id).where(*old, decision.snapshot_id.is_not(None))
             ).all()
-            first = {row[0]: row[1] for row in groups}
-            ids = set(session.scalars(select(models.Decision.id).where(*old))) - first.keys()
-            for start in range(0, len(ids), 500):
-                part = sorted(ids)[start : start + 500]
-                session.execute(delete(models.Decision).where(models.Decision.id.in_(part)))
-            for decision_id, ticks in first.items():
-                session.execute(
-                    update(models.Decision).where(models.Decision.id == decision_id).values(ticks=int(ticks))
-                )
-        return len(ids) + len(doomed)
+            session.execute(
+                update(decision)
+                .where(*old, decision.snapshot_id.is_not(None))
+                .values(snapshot_id=None, body=None, policy=None)
+            )
+            for part in _parts(stripped):
+                session.execute(delete(models.Snapshot).where(models.Snapshot.id.in_(part)))
+            hour = decision.until // retention.merged
+            groups = session.execute(
+                select(hour, decision.status, decision.gist, func.min(decision.id), func.sum(decision.ticks),
+                       func.max(decision.until))
+                .where(*old)
+                .group_by(hour, decision.status, decision.gist)
+                .having(func.count() > 1)
+            ).all()  # fmt: skip
+            gone = 0
+            for when, status, gist, first, ticks, until in groups:
+                span = (decision.until >= when * retention.merged, decision.until < (when + 1) * retention.merged)
+                same = (decision.status == status, decision.gist == gist, decision.id != first)
+                ids = session.scalars(select(decision.id).where(*old, *span, *same)).all()
+                for part in _parts(ids):
+                    session.execute(delete(decision).where(decision.id.in_(part)))
+                session.execute(update(decision).where(decision.id == first).values(ticks=int(ticks), until=until))
+                gone += len(ids)
+        self.store.shrink()
+        return gone + len(stripped)
+
+
+_QUIET = ("hold", "waiting", "refused", "failed")
+"""Ticks that changed nothing: those in a row for the same reason are one row."""
 
 
 def reign(store: Store, name: str, seconds: int, clock: Callable[[], float]) -> Reign:
@@ -346,9 +381,18 @@ def reign(store: Store, name: str, seconds: int, clock: Callable[[], float]) -> 
     return taken
 
 
+def _latest(vault_id: int | None) -> Select[Any]:
+    return select(models.Decision).where(models.Decision.vault_id == vault_id).order_by(models.Decision.id.desc())
+
+
+def _parts(ids: Sequence[int | None]) -> Iterator[Sequence[int | None]]:
+    """So many at a time as fit into one statement."""
+    return (ids[start : start + 500] for start in range(0, len(ids), 500))
+
+
 def _gist(reason: str) -> str:
     """A reason without its numbers: two holds for the same one differ in nothing else."""
-    return "".join(character for character in reason if not (character.isdigit() or character in ".,-"))
+    return "".join(character for character in storable(reason) if not (character.isdigit() or character in ".,-"))[:200]
 
 
 def _pack(body: str) -> bytes:

@@ -40,6 +40,26 @@ class Wide(TypeDecorator[int]):
         return None if value is None else int(value)
 
 
+_LONGEST = 2000
+
+
+def storable(said: str) -> str:
+    """What both databases store of a text: no NUL, no half of a UTF-16 pair, nothing endless."""
+    plain = said.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+    return plain if len(plain) <= _LONGEST else plain[: _LONGEST - 1] + "…"
+
+
+class Line(TypeDecorator[str]):
+    """Text that nodes and tokens had a part in, as far as it is `storable`: a journal must not choke on an error."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+        del dialect
+        return None if value is None else storable(value)
+
+
 # SQLite counts rows by itself only in a column of this exact type.
 _Id = BigInteger().with_variant(Integer, "sqlite")
 
@@ -88,7 +108,7 @@ class Vault(Base):
     known_vault_nonce: Mapped[int] = mapped_column(BigInteger, default=0)
     known_block: Mapped[int] = mapped_column(BigInteger, default=0)
     halted_at: Mapped[int | None] = mapped_column(BigInteger)
-    halted_why: Mapped[str | None] = mapped_column(Text)
+    halted_why: Mapped[str | None] = mapped_column(Line)
     resumed_at: Mapped[int | None] = mapped_column(BigInteger)
 
 
@@ -107,19 +127,27 @@ class Snapshot(Base):
 class Decision(Base):
     """One decision with its reason; ``policy`` and ``body`` are compressed JSON.
 
-    Holds in a row for the same reason are one row: ``ticks`` counts them, and ``block_number`` is the first.
+    Holds in a row for the same reason are one row: ``ticks`` counts them, ``at`` and ``block_number`` are of the first,
+    ``until``, ``reason`` and the facts of the last. ``gist`` is the reason without its numbers.
     """
 
     __tablename__ = "decision"
-    __table_args__ = (Index("decision_by_vault", "vault_id", "id"),)
+    __table_args__ = (
+        Index("decision_by_vault", "vault_id", "id"),
+        Index("decision_by_age", "vault_id", "until"),
+        # Without it, each snapshot that goes would have all decisions searched for it.
+        Index("decision_by_snapshot", "snapshot_id"),
+    )
 
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
     vault_id: Mapped[int] = mapped_column(ForeignKey("vault.id"))
     snapshot_id: Mapped[int | None] = mapped_column(ForeignKey("snapshot.id"))
     at: Mapped[int] = mapped_column(BigInteger)
+    until: Mapped[int] = mapped_column(BigInteger)
     block_number: Mapped[int] = mapped_column(BigInteger)
     status: Mapped[str] = mapped_column(String(16))
-    reason: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(Line)
+    gist: Mapped[str] = mapped_column(Line)
     ticks: Mapped[int] = mapped_column(Integer, default=1)
     policy: Mapped[bytes | None] = mapped_column(LargeBinary)
     body: Mapped[bytes | None] = mapped_column(LargeBinary)
@@ -132,7 +160,11 @@ class Intent(Base):
     """
 
     __tablename__ = "intent"
-    __table_args__ = (Index("intent_by_state", "state", "signer"),)
+    __table_args__ = (
+        Index("intent_by_state", "state", "signer"),
+        Index("intent_by_vault", "vault_id", "id"),
+        Index("intent_by_decision", "decision_id"),
+    )
 
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
     vault_id: Mapped[int] = mapped_column(ForeignKey("vault.id"))
@@ -146,7 +178,7 @@ class Intent(Base):
     predicted_cost: Mapped[int] = mapped_column(Wide)
     turnover: Mapped[int] = mapped_column(Wide)
     state: Mapped[str] = mapped_column(String(12))
-    why: Mapped[str | None] = mapped_column(Text)
+    why: Mapped[str | None] = mapped_column(Line)
     created_at: Mapped[int] = mapped_column(BigInteger)
     created_block: Mapped[int] = mapped_column(BigInteger)
     closed_at: Mapped[int | None] = mapped_column(BigInteger)
@@ -160,6 +192,7 @@ class Attempt(Base):
     """Signed bytes. ``kind`` is `batch` or `cancel`. Written before they are sent anywhere."""
 
     __tablename__ = "attempt"
+    __table_args__ = (Index("attempt_by_intent", "intent_id"),)
 
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
     intent_id: Mapped[int] = mapped_column(ForeignKey("intent.id"))
@@ -172,8 +205,8 @@ class Attempt(Base):
     signed_at: Mapped[int] = mapped_column(BigInteger)
     signed_block: Mapped[int] = mapped_column(BigInteger)
     sent_at: Mapped[int | None] = mapped_column(BigInteger)
-    route: Mapped[str | None] = mapped_column(String(200))
-    error: Mapped[str | None] = mapped_column(Text)
+    route: Mapped[str | None] = mapped_column(Line)
+    error: Mapped[str | None] = mapped_column(Line)
 
     receipt: Mapped[Receipt | None] = relationship(lazy="selectin", cascade="all, delete-orphan")
 

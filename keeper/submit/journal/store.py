@@ -14,7 +14,7 @@ from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, select, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -23,31 +23,66 @@ from keeper.submit.errors import JournalError, LostLease
 from keeper.submit.journal.models import Lease
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_NO_URL: Final = "journal: not a database URL: use sqlite:///FILE or postgresql+psycopg://…"
 _BUSY_SECONDS: Final = 20
+_WORTH_SHRINKING: Final = 16 * 2**20
+"""Bytes; less is soon full again."""
+_SQLITE_SETTINGS: Final = (
+    "auto_vacuum=INCREMENTAL",  # holds only for a file that is still empty, so it comes first
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    f"journal_size_limit={_WORTH_SHRINKING}",
+)
+_LOCK_NUMBER: Final = "hashtextextended(current_schema() || ' ' || :name, 0)"
+"""Advisory locks are those of a database, and it may hold several journals."""
+_POSTGRES_DEFAULTS: Final = {"connect_timeout": "10"}
+_POSTGRES_SETTINGS: Final = {
+    "lock_timeout": f"{_BUSY_SECONDS}s",
+    # A keeper that is stopped in the middle of a transaction must not keep its successor waiting for its locks.
+    "idle_in_transaction_session_timeout": "10s",
+}
 
 
 class Store:
     """One database. Reads need nothing; writes need a lease, and fail once another keeper has taken it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, create: bool = True) -> None:
         """Opens the database at an SQLAlchemy ``url`` and brings its tables up to date.
 
+        With ``create`` false nothing is written: a person who looks must not leave a file behind that the keeper, who
+        is another user, cannot open, nor change the tables under a keeper that runs.
+
         Raises:
-            InputError: the URL is none, the database cannot be reached, or it is not durable.
+            InputError: the URL is none, the database cannot be reached, or it is not durable; or ``create`` is false
+                and there is no journal there, or one of an older version.
         """
+        address = _address(url)
+        self.name = address.set(query={}).render_as_string(hide_password=True)
         try:
-            self.name = make_url(url).render_as_string(hide_password=True)
-            self.engine = _engine(url)
-            self._reading = self.engine.execution_options(reading=True)
-            with self.engine.begin() as connection:
-                _migrate(connection)
-            with self.engine.connect() as connection:
-                _check_durable(connection)
+            self.engine = _engine(address, create)
         except (ArgumentError, ModuleNotFoundError):
-            raise InputError("journal: not a database URL: use sqlite:///FILE or postgresql+psycopg://…") from None
-        except SQLAlchemyError as error:
-            raise InputError(f"journal: cannot open {self.name}: {_reason(error)}") from None
+            raise InputError(_NO_URL) from None
+        self._reading = self.engine.execution_options(reading=True)
         self.reign: Reign | None = None
+        try:
+            self._prepare(create)
+        except SQLAlchemyError as error:
+            self.engine.dispose()
+            raise InputError(f"journal: cannot open {self.name}: {_reason(error)}") from None
+        except BaseException:
+            self.engine.dispose()
+            raise
+
+    def _prepare(self, create: bool) -> None:
+        with self._reading.connect() as connection:
+            _check_durable(connection)
+            if _is_current(connection):
+                return
+        if not create:
+            raise InputError(f"journal: {self.name} is empty or of an older version; `keeper run` sets it up")
+        with self.engine.begin() as connection:
+            _migrate(connection)
 
     @property
     def is_sqlite(self) -> bool:
@@ -65,6 +100,22 @@ class Store:
         """A transaction that writes nothing. Raises `JournalError`."""
         with _plainly(self.name), Session(self._reading, expire_on_commit=False) as session:
             yield session
+
+    def shrink(self) -> None:
+        """Give space that rows have left back to the file system, where there is much of it. Postgres does it alone."""
+        if not self.is_sqlite:
+            return
+        with _plainly(self.name), self.engine.connect() as connection:
+            pages, free, size = (
+                connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+            if 2 * free > pages and free * size > _WORTH_SHRINKING:
+                # It frees a page with each step, and SQLAlchemy takes only as many steps as there are rows.
+                driver = connection.connection.driver_connection
+                assert driver is not None  # noqa: S101  it is connected
+                driver.execute("PRAGMA incremental_vacuum").fetchall()
+                connection.commit()
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -90,8 +141,9 @@ class Store:
 class Reign:
     """The right to write, for a time. Who wants to keep it renews it; who lost it finds out at the next write.
 
-    On Postgres an advisory lock on a session of its own stands beside the row, so that a keeper that died frees it at
-    once and one that is merely slow keeps it.
+    On Postgres an advisory lock on a session of its own stands beside the row: it is gone with the session, so that
+    the successor of a keeper that died need not wait until the lease has run out. One that lives, but is silent for
+    longer than its lease, loses it all the same.
     """
 
     def __init__(self, store: Store, name: str, seconds: int, clock: Callable[[], float]) -> None:
@@ -103,32 +155,37 @@ class Reign:
     def begin(self) -> None:
         """Take the lease. Raises `LostLease` while another keeper holds it."""
         with _plainly(self.store.name):
-            self._lock()
+            locked = self._lock()
             try:
                 with Session(self.store.engine) as session, session.begin():
-                    now = int(self.clock())
-                    lease = session.scalar(select(Lease).where(Lease.name == self.name).with_for_update())
-                    if lease is None:
-                        lease = Lease(name=self.name, holder=self.holder, epoch=0, expires_at=0)
-                        session.add(lease)
-                    elif lease.expires_at > now and (lease.holder, lease.epoch) != (self.holder, self.epoch):
-                        left = lease.expires_at - now
-                        raise LostLease(  # noqa: TRY301  the lock must be given back too
-                            f"{lease.holder} keeps {self.name} for another {left} s; this one stands by"
-                        )
-                    lease.holder = self.holder
-                    lease.epoch += 1
-                    lease.expires_at = now + self.seconds
-                    self.epoch = lease.epoch
+                    self._take(session, locked)
             except BaseException:
                 self._unlock()
                 raise
         self.store.reign = self
 
+    def _take(self, session: Session, locked: bool) -> None:
+        now = int(self.clock())
+        lease = session.scalar(select(Lease).where(Lease.name == self.name).with_for_update())
+        if lease is None:
+            if not (locked or self.store.is_sqlite):
+                raise LostLease(f"another keeper is taking {self.name}; this one stands by")
+            lease = Lease(name=self.name, epoch=0)
+            session.add(lease)
+        elif not locked and lease.expires_at > now and (lease.holder, lease.epoch) != (self.holder, self.epoch):
+            left = lease.expires_at - now
+            raise LostLease(f"{lease.holder} keeps {self.name} for another {left} s; this one stands by")
+        lease.holder = self.holder
+        lease.epoch += 1
+        lease.expires_at = now + self.seconds
+        self.epoch = lease.epoch
+
     def renew(self) -> None:
         """Put the end off, also one that has passed unless another keeper used it. Raises `LostLease` if one did."""
         with self.store.control() as session:
             self._of_this_epoch(session).expires_at = int(self.clock()) + self.seconds
+        with _plainly(self.store.name):
+            self._lock()
 
     def check(self) -> None:
         """Raises `LostLease` unless this keeper still reigns: asked before every broadcast."""
@@ -158,16 +215,32 @@ class Reign:
             self._unlock()
             self.store.reign = None
 
-    def _lock(self) -> None:
-        if self.store.is_sqlite or self._guard is not None:
-            return
+    def _lock(self) -> bool:
+        """Whether the advisory lock is held; SQLite has none."""
+        if self.store.is_sqlite:
+            return False
+        if self._guard is not None:
+            try:
+                self._guard.exec_driver_sql("select 1")
+                self._guard.commit()
+            except SQLAlchemyError:  # the session is gone, and the lock with it
+                self._unlock()
+            else:
+                return True
         guard = self.store.engine.connect()
-        taken = guard.execute(text("select pg_try_advisory_lock(hashtext(:name))"), {"name": self.name}).scalar_one()
-        if not taken:
+        try:
+            taken: bool = guard.execute(
+                text(f"select pg_try_advisory_lock({_LOCK_NUMBER})"), {"name": self.name}
+            ).scalar_one()
+            guard.commit()
+        except BaseException:
             guard.close()
-            raise LostLease(f"another keeper holds {self.name}; this one stands by")
-        guard.commit()
-        self._guard = guard
+            raise
+        if taken:
+            self._guard = guard
+        else:
+            guard.close()
+        return taken
 
     def _unlock(self) -> None:
         if self._guard is not None:
@@ -176,17 +249,51 @@ class Reign:
             self._guard = None
 
 
-def _engine(url: str) -> Engine:
-    if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True)
-    if (file := make_url(url).database) not in (None, "", ":memory:"):
-        Path(str(file)).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+def _address(url: str) -> URL:
+    """Raises `InputError`, in words without the URL: its password may be part of what is wrong with it."""
+    try:
+        address = make_url(url)
+    except (ArgumentError, ValueError):
+        raise InputError(_NO_URL) from None
+    if address.drivername in ("postgres", "postgresql"):
+        return address.set(drivername="postgresql+psycopg")
+    return address
+
+
+def _engine(address: URL, create: bool) -> Engine:
+    if address.get_backend_name() == "sqlite":
+        return _sqlite(address, create)
+    if address.get_backend_name() != "postgresql":
+        raise InputError(_NO_URL)
+    engine = create_engine(address, pool_pre_ping=True, connect_args=_POSTGRES_DEFAULTS | dict(address.query))
+
+    @event.listens_for(engine, "connect")
+    def _settings(connection: Any, _record: Any) -> None:
+        connection.autocommit = True  # what is set in a transaction goes with it
+        for setting, value in _POSTGRES_SETTINGS.items():
+            connection.execute(f"set {setting} = '{value}'")
+        connection.autocommit = False
+
+    return engine
+
+
+def _sqlite(address: URL, create: bool) -> Engine:
+    file = Path(address.database or ":memory:")
+    if file.name != ":memory:" and not address.query and not file.exists():
+        if not create:
+            raise InputError(f"journal: there is none at {file} yet: `keeper run` starts it")
+        try:
+            # Signed transactions are in it. SQLite gives its other two files the same permissions.
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch(mode=0o600)
+        except OSError as error:
+            raise InputError(f"journal: cannot create {file}: {error.strerror}") from None
+    engine = create_engine(address, connect_args={"timeout": _BUSY_SECONDS})
 
     @event.listens_for(engine, "connect")
     def _settings(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver must not begin transactions its own way
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in _SQLITE_SETTINGS:
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -207,20 +314,31 @@ def _check_durable(connection: Connection) -> None:
             raise InputError(f"journal: SQLite must run with WAL and synchronous=FULL, it has {mode} and {level}")
         return
     level = connection.exec_driver_sql("SHOW synchronous_commit").scalar_one()
-    if level not in ("on", "remote_apply", "remote_write"):
-        raise InputError(f"journal: Postgres must run with synchronous_commit=on, it has {level}")
+    flushing = connection.exec_driver_sql("SHOW fsync").scalar_one()
+    if level not in ("on", "remote_apply", "remote_write") or flushing != "on":
+        raise InputError(
+            f"journal: Postgres must run with synchronous_commit=on and fsync=on, it has {level} and {flushing}"
+        )
+
+
+def _is_current(connection: Connection) -> bool:
+    """Whether the tables are those of this version. Raises `InputError` if they are of a newer one."""
+    script = ScriptDirectory(str(_MIGRATIONS))
+    present = MigrationContext.configure(connection).get_current_revision()
+    if present is not None and present not in {revision.revision for revision in script.walk_revisions()}:
+        raise InputError("journal: a newer version of Ballast wrote it; use that version, or another database")
+    return present == script.get_current_head()
 
 
 def _migrate(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        # Keepers that start together; on SQLite the transaction itself keeps the second one out.
+        connection.execute(text(f"select pg_advisory_xact_lock({_LOCK_NUMBER})"), {"name": "ballast tables"})
+    if _is_current(connection):
+        return
     config = AlembicConfig()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    script = ScriptDirectory.from_config(config)
-    present = MigrationContext.configure(connection).get_current_revision()
-    if present == script.get_current_head():
-        return
-    if present is not None and present not in {revision.revision for revision in script.walk_revisions()}:
-        raise InputError("journal: a newer version of Ballast wrote it; use that version, or another database")
     command.upgrade(config, "head")
 
 
@@ -229,10 +347,10 @@ def _plainly(name: str) -> Iterator[None]:
     """Database errors in one line without secrets or statements."""
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, OverflowError) as error:  # the latter is how SQLite's driver refuses 65 bits
         raise JournalError(f"the journal {name} refused: {_reason(error)}") from None
 
 
-def _reason(error: SQLAlchemyError) -> str:
+def _reason(error: Exception) -> str:
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     return " ".join(str(cause).split())[:200]

@@ -51,9 +51,11 @@ def upgrade() -> None:
         sa.Column("vault_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("snapshot_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
         sa.Column("block_number", sa.BigInteger(), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("gist", sa.Text(), nullable=False),
         sa.Column("ticks", sa.Integer(), nullable=False),
         sa.Column("policy", sa.LargeBinary(), nullable=True),
         sa.Column("body", sa.LargeBinary(), nullable=True),
@@ -69,6 +71,8 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("decision", schema=None) as batch_op:
         batch_op.create_index("decision_by_vault", ["vault_id", "id"], unique=False)
+        batch_op.create_index("decision_by_age", ["vault_id", "until"], unique=False)
+        batch_op.create_index("decision_by_snapshot", ["snapshot_id"], unique=False)
 
     op.create_table(
         "intent",
@@ -100,6 +104,8 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("intent", schema=None) as batch_op:
         batch_op.create_index("intent_by_state", ["state", "signer"], unique=False)
+        batch_op.create_index("intent_by_vault", ["vault_id", "id"], unique=False)
+        batch_op.create_index("intent_by_decision", ["decision_id"], unique=False)
 
     op.create_table(
         "attempt",
@@ -114,7 +120,7 @@ def upgrade() -> None:
         sa.Column("signed_at", sa.BigInteger(), nullable=False),
         sa.Column("signed_block", sa.BigInteger(), nullable=False),
         sa.Column("sent_at", sa.BigInteger(), nullable=True),
-        sa.Column("route", sa.String(length=200), nullable=True),
+        sa.Column("route", sa.Text(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(
             ["intent_id"],
@@ -123,6 +129,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("hash"),
     )
+    op.create_index("attempt_by_intent", "attempt", ["intent_id"])
     op.create_table(
         "outcome",
         sa.Column("intent_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -153,20 +160,3 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("attempt_id"),
     )
-
-
-def downgrade() -> None:
-    op.drop_table("receipt")
-    op.drop_table("outcome")
-    op.drop_table("attempt")
-    with op.batch_alter_table("intent", schema=None) as batch_op:
-        batch_op.drop_index("intent_by_state")
-
-    op.drop_table("intent")
-    with op.batch_alter_table("decision", schema=None) as batch_op:
-        batch_op.drop_index("decision_by_vault")
-
-    op.drop_table("decision")
-    op.drop_table("snapshot")
-    op.drop_table("vault")
-    op.drop_table("lease")
