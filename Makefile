@@ -16,7 +16,7 @@ FORGE = $$(ls node_modules/@foundry-rs/forge-*/bin/forge | head -n 1)
 
 SOURCES := $(shell find contracts -name '*.sol' -not -path '*/.cache/*')
 
-.PHONY: help setup demo test test-contracts test-python test-fork fuzz coverage mutate prove slither bench-gas check format clean lock
+.PHONY: help setup demo test test-contracts test-python test-fork fuzz coverage mutate prove slither bench-gas chaos soak check format clean lock
 
 help: ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ test-contracts: setup ## forge: unit, fuzz, invariants
 	@$(FORGE) test
 
 test-python: setup ## pytest: unit, property, end to end on the embedded chain
-	@$(BIN)/pytest tests/unit tests/property tests/e2e
+	@$(BIN)/pytest tests/unit tests/property tests/e2e tests/chaos
 
 test-fork: setup ## ape: the fork suite, on the embedded chain or on MAINNET_RPC_URL
 	@$(BIN)/ape test --network ethereum:mainnet-fork:foundry
@@ -56,6 +56,12 @@ slither: setup .venv-proof/.ready ## static analysis
 
 bench-gas: setup ## what a rebalance, a mint and a redemption cost, beside the bare swaps and other protocols
 	@$(BIN)/python benchmarks/gas.py
+
+chaos: setup ## 300 kills, every kind of fault and a soak: is anything sent twice, lost, or left to a person? (minutes)
+	@$(BIN)/python benchmarks/chaos.py
+
+soak: setup ## 2,000 blocks of moving prices and a node that fails now and then
+	@$(BIN)/python benchmarks/chaos.py --soak-only --blocks 2000
 
 check: setup ## lint, types, format, import rule
 	@$(BIN)/ruff check .
