@@ -16,7 +16,7 @@ FORGE = $$(ls node_modules/@foundry-rs/forge-*/bin/forge | head -n 1)
 
 SOURCES := $(shell find contracts -name '*.sol' -not -path '*/.cache/*')
 
-.PHONY: help setup demo test test-contracts test-python test-fork fuzz coverage mutate prove slither audit bench-gas bench-routing check format clean lock
+.PHONY: help setup demo test test-contracts test-python test-fork fuzz coverage mutate prove slither audit bench-gas bench-routing chaos soak check format clean lock
 
 help: ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ test-contracts: setup ## forge: unit, fuzz, invariants
 	@$(FORGE) test
 
 test-python: setup ## pytest: unit, property, end to end on the embedded chain
-	@$(BIN)/pytest tests/unit tests/property tests/e2e
+	@$(BIN)/pytest tests/unit tests/property tests/e2e tests/chaos
 
 test-fork: setup ## ape: the fork suite, on the embedded chain or on MAINNET_RPC_URL
 	@$(BIN)/ape test --network ethereum:mainnet-fork:foundry
@@ -63,6 +63,12 @@ bench-gas: setup ## what a rebalance, a mint and a redemption cost, beside the b
 
 bench-routing: setup benchmarks/peers/node_modules/.ready ## how good and how fast the router is, beside Uniswap's, cvxpy and one pair at a time (minutes)
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.routing
+
+chaos: setup ## 300 kills, every kind of fault and a soak: is anything sent twice, lost, or left to a person? (minutes)
+	@$(BIN)/python benchmarks/chaos.py
+
+soak: setup ## 2,000 blocks of moving prices and a node that fails now and then
+	@$(BIN)/python benchmarks/chaos.py --soak-only --blocks 2000
 
 check: setup ## lint, types, format, import rule
 	@$(BIN)/ruff check .

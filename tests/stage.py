@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from copy import copy
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,8 +26,11 @@ LIMITS = {
     "turnover_budget": 10,
     "loss_budget": 0.1,
     "max_batch_loss": 0.05,
+    "max_slippage": 0.05,
 }
 """As little as the vault allows: what is on trial here is the keeper."""
+SIZE = Decimal("0.1")
+"""Of the example's: small beside the pools, so that whatever drifts can be traded back."""
 
 
 class Stage:
@@ -41,7 +45,10 @@ class Stage:
         self.devnet, self.directory, self.path = devnet, directory, directory / "ballast.yaml"
         config = DeployConfig.load(artifacts.ROOT / "examples" / "deploy.yaml")
         config = config.model_copy(
-            update={"limits": type(config.limits).model_validate(config.limits.model_dump() | LIMITS)}
+            update={
+                "limits": type(config.limits).model_validate(config.limits.model_dump() | LIMITS),
+                "assets": tuple(a.model_copy(update={"amount": a.amount * SIZE}) for a in config.assets),
+            }
         )
         devnet.refresh_feeds()
         self.deployment: Deployment = deploy(

@@ -17,6 +17,7 @@ from stage import KEEPER, OWNER, STRANGER, Stage
 from keeper.chain import bindings
 from keeper.chain.errors import NodeError, RpcError
 from keeper.chain.rpc import Endpoint, Header
+from keeper.devnet import Devnet
 from keeper.devnet.world import transact
 from keeper.loop import Outcome, Service, run, tick
 from keeper.ops.alerts import AlertsConfig
@@ -29,6 +30,13 @@ from keeper.submit.sender import Sending, Transaction, sign
 
 DEADLINE = Sending().deadline_seconds
 PATIENCE = Sending().replace_after_blocks
+
+
+@pytest.fixture(scope="module")
+def devnet() -> Iterator[Devnet]:
+    """A node of its own: one whose chain was often taken back does not reorganise it as it should."""
+    with Devnet.start() as node:
+        yield node
 
 
 @pytest.fixture(scope="module")
