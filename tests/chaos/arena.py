@@ -34,7 +34,7 @@ _PATIENCE = 60.0
 """Seconds that a life may take for one tick, on a machine that does other things as well."""
 
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["chaos.life"])
+_forks.set_forkserver_preload(["__main__", "chaos.life"])
 
 
 @dataclass(slots=True)
