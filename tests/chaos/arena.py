@@ -6,8 +6,11 @@ import multiprocessing
 import os
 import random
 import signal
+import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from multiprocessing.connection import Connection
@@ -15,9 +18,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from chaos.life import LOST, Fate, live
 from stage import KEEPER, Stage
 
+from chaos.life import LOST, Fate, live
 from keeper.devnet import Devnet
 from keeper.devnet.tables import BLOCK_TIME
 from keeper.submit.journal import OPEN, Intent, Journal, State, Store
@@ -35,6 +38,19 @@ _PATIENCE = 60.0
 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["chaos.life"])
+
+
+@contextmanager
+def _nameless() -> Iterator[None]:
+    """Hides which program this is: every life would import it anew, for half a second, and needs nothing of it."""
+    main = sys.modules["__main__"]
+    known = {name: getattr(main, name) for name in ("__file__", "__spec__") if hasattr(main, name)}
+    main.__file__ = main.__spec__ = None
+    try:
+        yield
+    finally:
+        for name, value in known.items():
+            setattr(main, name, value)
 
 
 @dataclass(slots=True)
@@ -134,7 +150,8 @@ class Arena:
         ours, theirs = _forks.Pipe(duplex=False)
         arguments = (self.stage.path, self.clock, theirs, fate or Fate())
         process = _forks.Process(target=live, args=arguments, daemon=True)
-        process.start()
+        with _nameless():
+            process.start()
         theirs.close()
         life = Life(process, ours)
         self.lives.append(life)

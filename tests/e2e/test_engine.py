@@ -23,7 +23,7 @@ from keeper.loop import Outcome, Service, run, tick
 from keeper.ops.alerts import AlertsConfig
 from keeper.ops.watch import Watch
 from keeper.submit.engine import Engine
-from keeper.submit.errors import LostLease, SendError
+from keeper.submit.errors import JournalError, LostLease, SendError
 from keeper.submit.journal import Intent, State
 from keeper.submit.relay import PublicMempool, Routing, broadcaster
 from keeper.submit.sender import Sending, Transaction, sign
@@ -744,6 +744,21 @@ def test_a_keeper_that_lost_its_lease_between_signing_and_sending_sends_nothing(
 
 def test_a_lease_that_ran_out_and_that_nobody_took_is_kept(theatre):
     theatre.mine(20)
+    assert theatre.tick().status == "sent"
+
+
+def test_a_keeper_that_was_slower_than_its_lease_writes_nothing_until_it_has_renewed_it(theatre, monkeypatch):
+    signer = theatre.engine.signer
+
+    def slow(fields: dict[str, Any]) -> Any:
+        theatre.mine(20)
+        return signer.sign(fields)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(theatre.engine, "signer", SimpleNamespace(address=KEEPER.address, sign=slow))
+        with pytest.raises(JournalError, match="ran out"):
+            theatre.tick()
+    assert (theatre.intent.attempts, theatre.pool()) == ([], [])
     assert theatre.tick().status == "sent"
 
 

@@ -188,15 +188,20 @@ class Reign:
             self._lock()
 
     def check(self) -> None:
-        """Raises `LostLease` unless this keeper still reigns: asked before every broadcast."""
+        """As `fence`, in a transaction of its own: asked before every broadcast."""
         with self.store.read() as session:
             self.fence(session)
 
     def fence(self, session: Session) -> None:
-        """Raises `LostLease` if the reign has ended. Locks the lease's row for the rest of the transaction."""
+        """Locks the lease's row for the rest of the transaction.
+
+        Raises:
+            LostLease: another keeper reigns.
+            JournalError: the lease has run out, and it is not known who will have it next: `renew` finds out.
+        """
         lease = self._of_this_epoch(session)
         if lease.expires_at <= self.clock():
-            raise LostLease(f"the lease on {self.name} ran out {int(self.clock()) - lease.expires_at} s ago")
+            raise JournalError(f"the lease on {self.name} ran out {int(self.clock()) - lease.expires_at} s ago")
 
     def _of_this_epoch(self, session: Session) -> Lease:
         lease = session.scalar(select(Lease).where(Lease.name == self.name).with_for_update())
