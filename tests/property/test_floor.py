@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 from graphs import graph, objective_usd, raw_units_usd
-from paths import Market, Path, best_path
 
+from benchmarks.peers.paths import Path, Pools, best_path
 from keeper.domain import Decision, Policy, Snapshot, Swap
 from keeper.policy import consider
 from keeper.units import WAD
@@ -46,7 +46,7 @@ def pairs(facts: Snapshot, change: Counter[str]) -> Iterator[tuple[str, str, int
                 left -= min(part, left)
 
 
-def best(facts: Snapshot, asked: Policy, market: Market, pair: tuple[str, str, int]) -> Path | None:
+def best(facts: Snapshot, asked: Policy, market: Pools, pair: tuple[str, str, int]) -> Path | None:
     token_in, token_out, amount_in = pair
     asset = facts.asset[token_out]
     unit = asset.price / 1e18 / 10 ** facts.token[token_out].decimals
@@ -56,8 +56,8 @@ def best(facts: Snapshot, asked: Policy, market: Market, pair: tuple[str, str, i
         token_out,
         amount_in,
         max_hops=3,
-        gas_of=asked.gas_units.of,
-        worth=lambda amount, gas: amount * unit - gas_usd(facts, asked, gas),
+        gas_of=lambda name: gas_usd(facts, asked, asked.gas_units.of(market.by_name[name].kind)),
+        unit_value=unit,
     )
 
 
@@ -65,15 +65,15 @@ def gas_usd(facts: Snapshot, asked: Policy, units: int) -> float:
     return units * (asked.gas_price_wei or 0) / 1e18 * facts.native_price / 1e18
 
 
-def along(market: Market, swaps: tuple[Swap, ...], amount_in: int) -> Path:
+def along(market: Pools, swaps: tuple[Swap, ...], amount_in: int) -> Path:
     """The same pools with another amount."""
     amount, after, made = amount_in, [], []
     for swap in swaps:
-        amount_out, pool = market.pools[swap.pool].swap(swap.token_in, swap.token_out, amount)
+        amount_out, pool = market.by_name[swap.pool].swap(swap.token_in, swap.token_out, amount)
         made.append(swap.model_copy(update={"amount_in": amount, "amount_out": amount_out}))
         after.append(pool)
         amount = amount_out
-    return Path(amount, 0, tuple(made), tuple(after))
+    return Path(amount, 0.0, tuple(made), tuple(after))
 
 
 def worth(facts: Snapshot, asked: Policy, paths: list[Path]) -> float:
@@ -89,7 +89,7 @@ def worth(facts: Snapshot, asked: Policy, paths: list[Path]) -> float:
 
 
 def one_path_per_pair(facts: Snapshot, asked: Policy, change: Counter[str]) -> float:
-    market, paths = Market.of(facts.pools), []
+    market, paths = Pools.of(facts.pools), []
     for pair in pairs(facts, change):
         path = best(facts, asked, market, pair)
         if path is not None:
@@ -100,7 +100,7 @@ def one_path_per_pair(facts: Snapshot, asked: Policy, change: Counter[str]) -> f
 
 def grid_of_splits(facts: Snapshot, asked: Policy, change: Counter[str]) -> float:
     """Each 5% along the path that is best once the ones before are gone, then each path at once with all of its own."""
-    market, paths = Market.of(facts.pools), []
+    market, paths = Pools.of(facts.pools), []
     for token_in, token_out, amount in pairs(facts, change):
         trial, parts = market, Counter[tuple[Swap, ...]]()
         routes: dict[tuple[str, ...], tuple[Swap, ...]] = {}
