@@ -37,9 +37,9 @@ def available() -> bool:
 
 
 @contextmanager
-def server() -> Iterator[NewDatabase]:
-    """The server named by `BALLAST_TEST_POSTGRES`, or a new cluster that goes again."""
-    if url := os.environ.get(VARIABLE):
+def server(*, own: bool = False) -> Iterator[NewDatabase]:
+    """The server named by `BALLAST_TEST_POSTGRES`, or a new cluster that goes again; always the latter if ``own``."""
+    if not own and (url := os.environ.get(VARIABLE)):
         with _schemas(make_url(url).set(drivername="postgresql+psycopg")) as new:
             yield new
         return

@@ -28,7 +28,6 @@ _BUSY_SECONDS: Final = 20
 _WORTH_SHRINKING: Final = 16 * 2**20
 """Bytes; less is soon full again."""
 _SQLITE_SETTINGS: Final = (
-    "auto_vacuum=INCREMENTAL",  # holds only for a file that is still empty, so it comes first
     "journal_mode=WAL",
     "synchronous=FULL",
     "foreign_keys=ON",
@@ -36,6 +35,11 @@ _SQLITE_SETTINGS: Final = (
 )
 _LOCK_NUMBER: Final = "hashtextextended(current_schema() || ' ' || :name, 0)"
 """Advisory locks are those of a database, and it may hold several journals."""
+_END_ITS_HOLDER: Final = f"""
+select count(pg_terminate_backend(pid)) from pg_locks join pg_database on pg_database.oid = database
+where datname = current_database() and locktype = 'advisory' and objsubid = 1 and pid <> pg_backend_pid()
+and (classid::bigint << 32) | objid::bigint = {_LOCK_NUMBER}
+"""  # noqa: S608  both parts are written here
 _POSTGRES_DEFAULTS: Final = {"connect_timeout": "10"}
 _POSTGRES_SETTINGS: Final = {
     "lock_timeout": f"{_BUSY_SECONDS}s",
@@ -175,6 +179,8 @@ class Reign:
         elif not locked and lease.expires_at > now and (lease.holder, lease.epoch) != (self.holder, self.epoch):
             left = lease.expires_at - now
             raise LostLease(f"{lease.holder} keeps {self.name} for another {left} s; this one stands by")
+        elif not locked:
+            self._wrest()
         lease.holder = self.holder
         lease.epoch += 1
         lease.expires_at = now + self.seconds
@@ -232,20 +238,30 @@ class Reign:
                 self._unlock()
             else:
                 return True
-        guard = self.store.engine.connect()
-        try:
-            taken: bool = guard.execute(
-                text(f"select pg_try_advisory_lock({_LOCK_NUMBER})"), {"name": self.name}
-            ).scalar_one()
-            guard.commit()
-        except BaseException:
-            guard.close()
-            raise
-        if taken:
-            self._guard = guard
-        else:
-            guard.close()
+        self._guard = self.store.engine.connect()
+        taken: bool = self._on_guard(f"select pg_try_advisory_lock({_LOCK_NUMBER})")
+        if not taken:
+            self._unlock()
         return taken
+
+    def _wrest(self) -> None:
+        """Take the lock from a keeper that is silent: end its session. Otherwise a third one could get in with it."""
+        if self.store.is_sqlite:
+            return
+        self._guard = self.store.engine.connect()
+        self._on_guard(_END_ITS_HOLDER)
+        self._on_guard(f"select pg_advisory_lock({_LOCK_NUMBER})")
+
+    def _on_guard(self, statement: str) -> Any:
+        """One statement in the lock's session; if it fails, the session ends."""
+        assert self._guard is not None  # noqa: S101  the two callers have just connected it
+        try:
+            found = self._guard.execute(text(statement), {"name": self.name}).scalar_one()
+            self._guard.commit()
+        except BaseException:
+            self._unlock()
+            raise
+        return found
 
     def _unlock(self) -> None:
         if self._guard is not None:
@@ -298,6 +314,9 @@ def _sqlite(address: URL, create: bool) -> Engine:
     @event.listens_for(engine, "connect")
     def _settings(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver must not begin transactions its own way
+        if connection.execute("PRAGMA page_count").fetchone() == (0,):
+            # Holds only for a file that is still empty; on any other it would write, and wait for a writer.
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         for pragma in _SQLITE_SETTINGS:
             connection.execute(f"PRAGMA {pragma}")
 
