@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -38,6 +39,17 @@ _PATIENCE = 60.0
 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["chaos.life"])
+
+
+def _prepare() -> None:
+    """Starts the process that all lives are forked from, unless it runs. What is in its environment is in theirs."""
+    before = dict(os.environ)
+    os.environ |= {"KEEPER_KEY": Stage.key, "PYTHONPATH": os.pathsep.join(sys.path)}
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.environ.clear()
+        os.environ |= before
 
 
 @contextmanager
@@ -146,10 +158,10 @@ class Arena:
 
     def start(self, fate: Fate | None = None) -> Life:
         """A new keeper; whether it takes the lease is its own business."""
-        os.environ["KEEPER_KEY"] = self.stage.key  # what the process that forks was started with stays
         ours, theirs = _forks.Pipe(duplex=False)
         arguments = (self.stage.path, self.clock, theirs, fate or Fate())
         process = _forks.Process(target=live, args=arguments, daemon=True)
+        _prepare()
         with _nameless():
             process.start()
         theirs.close()
