@@ -15,7 +15,8 @@ _LIFE = 6
 
 @dataclass(frozen=True, slots=True)
 class Massacre:
-    """What many kills came to. ``recovery`` is, for each, the blocks until the next life's first tick was over."""
+    """What many kills came to. ``recovery`` is, for each but the last, the blocks until the next life's first tick
+    was over, or that life had come to its own point."""
 
     kills: int
     at_points: dict[tuple[str, str], int]
@@ -30,13 +31,15 @@ def massacre(arena: Arena, kills: int) -> Massacre:
     order = list(POINTS)
     arena.random.shuffle(order)
     number = 0
+    killed_at: int | None = None
     while number < kills:
         point = None if number % 3 == 2 else min(order, key=lambda p: reached[p])
         open_now = number > 0 and any(intent.closed_at is None for intent in arena.intents())
         if not open_now:
             arena.move()
-        life, blocks = arena.revive(Fate(point=point))
-        recovery.append(blocks)
+        life, _ = arena.revive(Fate(point=point))
+        if killed_at is not None:  # blocks of the market's own count too
+            recovery.append(arena.head - killed_at)
         for block in range(_LIFE):
             if not life.alive():
                 break
@@ -54,6 +57,7 @@ def massacre(arena: Arena, kills: int) -> Massacre:
         elif point is not None:  # it never came there: the next in line has its turn first
             order.append(order.pop(order.index(point)))
         life.kill()
+        killed_at = arena.head
         number += life.process.exitcode == -signal.SIGKILL
     return Massacre(number, reached, recovery, arena.finish())
 
