@@ -9,10 +9,10 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 
-from chaos.arena import Arena, Life, Verdict, wake
-from chaos.life import KINDS, LOST, Fate
 from eth_account import Account
 
+from chaos.arena import Arena, Life, Verdict, wake
+from chaos.life import KINDS, LOST, Fate
 from keeper.submit.journal import State
 
 Fault = Callable[[Arena], Verdict]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from chaos.arena import BAND, Arena, Verdict
 from chaos.life import Fate
-
 from keeper.chain import bindings
 from keeper.units import WAD
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
+
 from chaos.arena import Arena
 from chaos.faults import FAULTS
 from chaos.kills import massacre
