@@ -16,7 +16,7 @@ FORGE = $$(ls node_modules/@foundry-rs/forge-*/bin/forge | head -n 1)
 
 SOURCES := $(shell find contracts -name '*.sol' -not -path '*/.cache/*')
 
-.PHONY: help setup demo test test-contracts test-python test-fork fuzz coverage mutate prove slither bench-gas bench-routing check format clean lock
+.PHONY: help setup demo test test-contracts test-python test-fork fuzz coverage mutate prove slither audit bench-gas bench-routing chaos soak check format clean lock
 
 help: ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ test-contracts: setup ## forge: unit, fuzz, invariants
 	@$(FORGE) test
 
 test-python: setup ## pytest: unit, property, end to end on the embedded chain
-	@$(BIN)/pytest tests/unit tests/property tests/e2e
+	@$(BIN)/pytest tests/unit tests/property tests/e2e tests/chaos
 
 test-fork: setup ## ape: the fork suite, on the embedded chain or on MAINNET_RPC_URL
 	@$(BIN)/ape test --network ethereum:mainnet-fork:foundry
@@ -54,11 +54,21 @@ slither: setup .venv-proof/.ready ## static analysis
 	@$(FORGE) build --build-info --ast --out .build/slither --skip 'tests/**' --quiet
 	@.venv-proof/bin/slither . --config-file slither.config.json
 
+# Not a part of `check`: it asks as many questions as there are packages, and its answer changes when the tree does not.
+audit: setup .venv-audit/.ready ## known vulnerabilities of the locked dependencies, where an advisory source can be reached
+	@.venv-audit/bin/python scripts/audit.py
+
 bench-gas: setup ## what a rebalance, a mint and a redemption cost, beside the bare swaps and other protocols
 	@$(BIN)/python benchmarks/gas.py
 
 bench-routing: setup benchmarks/peers/node_modules/.ready ## how good and how fast the router is, beside Uniswap's, cvxpy and one pair at a time (minutes)
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.routing
+
+chaos: setup ## 300 kills, every kind of fault and a soak: is anything sent twice, lost, or left to a person? (minutes)
+	@$(BIN)/python benchmarks/chaos.py
+
+soak: setup ## 2,000 blocks of moving prices and a node that fails now and then
+	@$(BIN)/python benchmarks/chaos.py --soak-only --blocks 2000
 
 check: setup ## lint, types, format, import rule
 	@$(BIN)/ruff check .
@@ -77,9 +87,11 @@ lock: ## resolve the Python lock anew (needs `uv`)
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements.lock
 	printf 'halmos\nslither-analyzer\n' | uv pip compile - --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements-proof.lock
+	printf 'pip-audit\n' | uv pip compile - --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements-audit.lock
 
 clean: ## remove everything that setup made
-	rm -rf .venv .venv-proof node_modules benchmarks/peers/node_modules .ballast .build contracts/.cache
+	rm -rf .venv .venv-proof .venv-audit node_modules benchmarks/peers/node_modules .ballast .build contracts/.cache
 
 .venv/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Ballast needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=") if sys.version_info < (3, 11) else None'
@@ -96,6 +108,12 @@ clean: ## remove everything that setup made
 .venv-proof/.ready: requirements-proof.lock
 	@test -x .venv-proof/bin/python || $(PYTHON) -m venv .venv-proof
 	@.venv-proof/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-proof.lock
+	@touch $@
+
+# Apart from .venv too: what audits the keeper is no part of it.
+.venv-audit/.ready: requirements-audit.lock
+	@test -x .venv-audit/bin/python || $(PYTHON) -m venv .venv-audit
+	@.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-audit.lock
 	@touch $@
 
 node_modules/.ready: package-lock.json

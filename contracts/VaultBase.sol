@@ -252,7 +252,7 @@ abstract contract VaultBase is IVaultEvents, ReentrancyGuardTransient {
                 returndatacopy(m, 0x00, returndatasize())
                 revert(m, returndatasize())
             }
-            if lt(returndatasize(), add(size, 0x20)) { revert(0x00, 0x00) }
+            // Fails by itself if less came back.
             returndatacopy(m, 0x00, add(size, 0x20))
             quoted := add(m, 0x20)
             if or(xor(mload(m), 0x20), xor(mload(quoted), length)) { revert(0x00, 0x00) }

@@ -9,6 +9,7 @@ wrong is one line on stderr.
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import sys
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from keeper.config import Config
-    from keeper.loop import Keeper, Outcome
+    from keeper.loop import Keeper, Outcome, Service
+    from keeper.ops.preflight import Surroundings
     from keeper.submit.journal import Journal
     from keeper.submit.signer import Signer
 
@@ -94,7 +96,7 @@ def check(config_path: Path, as_json: bool) -> int:
     keeper = _assemble(config_path)
     signer = keeper.config.signer
     locate = None if signer is None else lambda: address_of(signer)
-    checks = preflight(keeper.endpoint, keeper.deployment, keeper.lens, locate)
+    checks = preflight(keeper.endpoint, keeper.deployment, keeper.lens, locate, _surroundings(keeper, config_path))
     failed = next((found for found in checks if not found.ok), None)
     if as_json:
         _print_json(
@@ -222,17 +224,28 @@ def verify(plan_path: Path, snapshot_path: Path, policy_path: Path, as_json: boo
 
 
 @app.command()
-@config_option
+@click.option(
+    "--config",
+    "config_paths",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    default=(Path("ballast.yaml"),),
+    envvar="BALLAST_CONFIG",
+    show_default=True,
+    help="Configuration file; more than once for several vaults in one process (or set BALLAST_CONFIG).",
+)
 @click.option("--once", is_flag=True, help="One tick, then exit.")
 @click.option("--live", is_flag=True, help="Sign and send. Without it the batch is only simulated.")
+@click.option("--log", "level", type=click.Choice(["debug", "info", "warning"]), help="Log to stderr, as JSON lines.")
 @as_json
-def run(config_path: Path, once: bool, live: bool, as_json: bool) -> int:
+def run(config_paths: tuple[Path, ...], once: bool, live: bool, level: str | None, as_json: bool) -> int:
     """Read, decide and rebalance: once, or at every new block until SIGTERM or SIGINT."""
     from keeper import loop
+    from keeper.ops.log import configure_logging
     from keeper.report import print_outcome
 
-    keeper = _connect(config_path)
-    service = loop.Service.open(keeper, _unlock(keeper.config) if live else None)
+    configure_logging(sys.stderr if level else _Nowhere(), level or "warning")  # type: ignore[arg-type]  # click checks
+    services: list[loop.Service] = []
 
     def report(outcome: Outcome) -> None:
         if as_json:
@@ -241,14 +254,60 @@ def run(config_path: Path, once: bool, live: bool, as_json: bool) -> int:
             print_outcome(outcome)
 
     try:
+        for path in config_paths:
+            keeper = _connect(path)
+            services.append(loop.Service.open(keeper, _unlock(keeper.config) if live else None))
         if once:
-            outcome = loop.tick(service, keeper.endpoint.header())
-            report(outcome)
-            return _stop(f"refused: {outcome.reason}", REFUSED) if outcome.status == "refused" else 0
-        loop.run(service, _until_told_to_stop(), report, _complain)
+            refused = ""
+            for service in services:
+                outcome = loop.tick(service, service.keeper.endpoint.header())
+                report(outcome)
+                refused = refused or (outcome.reason if outcome.status == "refused" else "")
+            return _stop(f"refused: {refused}", REFUSED) if refused else 0
+        _run_all(services, report)
     finally:
-        service.close()
+        for service in services:
+            service.close()
     return 0
+
+
+class _Nowhere(io.StringIO):
+    """Takes log lines that nobody asked for."""
+
+    def write(self, line: str) -> int:
+        return len(line)
+
+
+def _run_all(services: Sequence[Service], report: Callable[[Outcome], None]) -> None:
+    """Every vault in a thread of its own; the first one that cannot go on ends them all."""
+    from importlib.metadata import version
+
+    from keeper import loop
+    from keeper.ops.watch import Watch
+
+    stop = _until_told_to_stop()
+    names = [service.keeper.deployment.vault for service in services]
+    config = services[0].keeper.config  # one process has one port and one list of people
+    watch = Watch(config.health, config.alerts, names, version("ballast"))
+    failures: list[BaseException] = []
+
+    def look_after(service: Service) -> None:
+        try:
+            loop.run(service, stop, report, _complain, watch)
+        except BaseException as error:  # whatever it was, it is raised below
+            failures.append(error)
+            stop.set()
+
+    threads = [threading.Thread(target=look_after, args=(service,)) for service in services]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        watch.close()
+    if failures:
+        raise failures[0]
 
 
 def mode_option(command: _Command) -> _Command:
@@ -370,6 +429,36 @@ def devnet(port: int, seed: int, load_path: Path | None, dump_path: Path | None,
 
     serve(port=port, seed=seed, state=load_path, dump=dump_path, progress=progress)
     return 0
+
+
+def _surroundings(keeper: Keeper, config_path: Path) -> Surroundings:
+    """What `check` looks at beside the chain. A rehearsal on a development node has its own time and no secrets."""
+    import time
+
+    from keeper.chain.endpoints import Endpoints
+    from keeper.ops.preflight import Surroundings
+    from keeper.submit.journal import Store
+    from keeper.submit.signer import Keystore
+
+    config = keeper.config
+
+    def database() -> str:
+        store = Store(config.journal_url("live"))
+        store.close()
+        return store.name
+
+    try:
+        rehearsal = keeper.endpoint.is_development_node()
+    except RpcError:  # `check` finds out by itself, and says so
+        rehearsal = True
+    signer = config.signer
+    return Surroundings(
+        endpoints=keeper.endpoint.members if isinstance(keeper.endpoint, Endpoints) else (),
+        clock=None if rehearsal else time.time,
+        files=() if rehearsal else (config_path, *([signer.path] if isinstance(signer, Keystore) else [])),
+        database=database,
+        max_price_age=config.policy.max_price_age,
+    )
 
 
 def _assemble(config_path: Path) -> Keeper:

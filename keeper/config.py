@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import re
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import yaml
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from keeper.chain.deployment import Deployment
-from keeper.chain.fields import Address, Strict
+from keeper.chain.endpoints import ChainEndpoints
+from keeper.chain.fields import Address, Strict, from_environment
 from keeper.chain.lens import Lens
 from keeper.chain.venues import Venue
 from keeper.domain.decision import Decision
@@ -20,46 +18,18 @@ from keeper.domain.errors import InputError
 from keeper.domain.parse import explain, load_decision, load_policy, load_snapshot
 from keeper.domain.policy import Policy
 from keeper.domain.snapshot import Snapshot
+from keeper.ops.alerts import AlertsConfig
+from keeper.ops.health import HealthConfig
 from keeper.policy.breakers import Breakers
+from keeper.submit.relay import Routing
 from keeper.submit.sender import Sending
 from keeper.submit.signer import Keystore, SignerConfig
-
-_VARIABLE = re.compile(r"\$\{([^}]*)\}")
-
-
-def expand(text: str) -> str:
-    """``text`` with every `${NAME}` read from the environment. Raises ValueError if one is not set."""
-
-    def value(match: re.Match[str]) -> str:
-        found = os.environ.get(match[1])
-        if not found:
-            raise ValueError(f"the environment variable {match[1]} is not set")
-        return found
-
-    return _VARIABLE.sub(value, text)
-
-
-class Chain(Strict):
-    """Which node to ask, and which chain it must follow. `${NAME}` in the URL is read from the environment."""
-
-    rpc_url: str
-    chain_id: int = Field(gt=0)
-    timeout_seconds: float = Field(default=20, gt=0)
-
-    @field_validator("rpc_url", mode="after")
-    @classmethod
-    def _expand(cls, url: str) -> str:
-        url = expand(url)
-        address = urlsplit(url)
-        if address.scheme not in ("http", "https") or not address.hostname:
-            raise ValueError("must be an http:// or https:// URL")
-        return url
 
 
 class Config(Strict):
     """Everything `keeper` needs to know to look after one vault."""
 
-    chain: Chain
+    chain: ChainEndpoints
     deployment: Path
     venues: tuple[Venue, ...] = Field(min_length=1)
     connectors: tuple[Address, ...] = ()
@@ -68,9 +38,14 @@ class Config(Strict):
     policy: Policy
     signer: SignerConfig | None = None
     sending: Sending = Sending()
+    routing: Routing = Routing()
+    """Private relays and the public mempool."""
     interval_seconds: float = Field(default=4, gt=0)
     """How often `run` looks for a new block."""
     breakers: Breakers = Breakers()
+    health: HealthConfig | None = None
+    """Where `/healthz` and `/metrics` are served; nowhere without it."""
+    alerts: AlertsConfig = AlertsConfig()
     journal: str = Field(default="journal-{mode}.sqlite", validate_default=True)
     """A file, or the URL of a database; `{mode}` becomes dry or live, so that the two never mix."""
     lease_seconds: int = Field(default=120, ge=10)
@@ -81,7 +56,7 @@ class Config(Strict):
     def _one_for_each_mode(cls, journal: str, info: ValidationInfo) -> str:
         if "{mode}" not in journal:
             raise ValueError("must contain {mode}: what is rehearsed and what is sent are kept apart")
-        journal = expand(journal)
+        journal = from_environment(journal)
         return journal if "://" in journal else f"sqlite:///{_resolve(Path(journal), info)}"
 
     def journal_url(self, mode: Literal["dry", "live"]) -> str:

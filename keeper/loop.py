@@ -17,14 +17,17 @@ from keeper.config import Config
 from keeper.domain import Policy, Snapshot
 from keeper.domain.decision import Decision
 from keeper.domain.errors import InputError
+from keeper.ops.alerts import What
+from keeper.ops.watch import Watch
 from keeper.policy import decide
 from keeper.policy.breakers import tripped
-from keeper.submit.engine import Engine, public_mempool
-from keeper.submit.errors import LostLease, SendError, SimulationError
+from keeper.submit.engine import Engine
+from keeper.submit.errors import JournalError, LostLease, SendError, SimulationError
 from keeper.submit.history import history_of
 from keeper.submit.journal import DAY, Intent, Journal, Retention, Store, reign
 from keeper.submit.order import Order
 from keeper.submit.program import build_order
+from keeper.submit.relay import broadcaster
 from keeper.submit.sender import Realised, check_role, simulate
 from keeper.submit.signer import Signer
 
@@ -47,7 +50,13 @@ class Keeper:
                 f"{config.deployment} is a deployment on chain {deployment.chain_id}, "
                 f"but the configuration says chain_id {config.chain.chain_id}"
             )
-        endpoint = Endpoint(config.chain.rpc_url, config.chain.timeout_seconds)
+        block = deployment.deployment_block
+        urls = config.chain.urls
+        endpoint = (
+            Endpoint(urls[0], config.chain.timeout_seconds)
+            if len(urls) == 1
+            else config.chain.connect(anchor=(block.number, block.hash))
+        )
         return cls(config, deployment, endpoint, config.lens(deployment))
 
     def check_chain(self) -> None:
@@ -125,7 +134,7 @@ class Service:
             signer,
             config.sending,
             config.policy.max_gas_price_wei,
-            public_mempool(endpoint),
+            broadcaster(config.routing, endpoint, signer.address),
         )
         return cls(keeper, journal, engine, clock)
 
@@ -139,10 +148,15 @@ def tick(service: Service, header: Header) -> Outcome:
 
     Raises `RpcError`, `InputError`, or `SendError`.
     """
-    reign = service.journal.store.reign
-    if reign is not None:
-        reign.renew()
-    outcome, facts = _tick(service, header)
+    if service.journal.store.reign is not None:
+        service.journal.store.reign.renew()
+    try:
+        outcome, facts = _tick(service, header)
+    except (LostLease, JournalError):
+        raise
+    except (RpcError, SendError) as error:
+        service.journal.record("failed", str(error), header.number, None)
+        raise
     if outcome.status not in ("sent", "confirmed"):
         service.journal.record(outcome.status, outcome.reason, header.number, facts)
     return outcome
@@ -242,6 +256,7 @@ def run(
     stop: threading.Event,
     report: Callable[[Outcome], None],
     complain: Callable[[str], None],
+    watch: Watch,
 ) -> None:
     """Ticks once per new block until `stop` is set; a tick under way is finished first.
 
@@ -253,12 +268,29 @@ def run(
     """
     seen = ""
     compacted_at = 0.0
+    name = service.keeper.deployment.vault
+    signer = None if service.engine is None else service.engine.signer.address
     while not stop.is_set():
         try:
             header = service.keeper.endpoint.header()
+            if service.journal.store.reign is not None:
+                # Also while the chain stands still. Not while the node is gone: a standby may have a better one.
+                service.journal.store.reign.renew()
             if header.hash != seen:
                 seen = header.hash
-                report(tick(service, header))
+                started = time.monotonic()
+                outcome = tick(service, header)
+                report(outcome)
+                watch.ticked(
+                    name,
+                    header,
+                    outcome.status,
+                    outcome.reason,
+                    outcome.decision,
+                    outcome.realised,
+                    time.monotonic() - started,
+                )
+                watch.looked(name, service.journal, signer, service.keeper.endpoint)
             if service.clock() - compacted_at > DAY:
                 service.journal.compact(Retention())
                 compacted_at = service.clock()
@@ -266,7 +298,15 @@ def run(
             raise
         except (RpcError, SendError) as error:
             complain(str(error))
+            watch.complained(name, _kind(error), str(error))
         stop.wait(service.keeper.config.interval_seconds)
+
+
+def _kind(error: RpcError | SendError) -> What:
+    """What an alert about a failed tick is about."""
+    if isinstance(error, RpcError):
+        return "endpoint"
+    return "journal" if isinstance(error, JournalError) else "batch"
 
 
 def _realised_json(done: Realised) -> dict[str, Any]:

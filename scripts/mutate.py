@@ -1,6 +1,6 @@
 """Mutation test of the contracts: which guards could be deleted without a test noticing?
 
-    .venv/bin/python scripts/mutate.py [--only TEXT] [--list] [--jobs N] [--limit SECONDS]
+    .venv/bin/python scripts/mutate.py [--only REGEX] [--list] [--jobs N] [--limit SECONDS]
 
 Each mutant removes one guard, one operand of its condition, one modifier or one statement, moves one bound by one, or
 turns one rounding around, in a copy of the project, and runs the forge tests there. Prints a line per mutant and a
@@ -325,7 +325,7 @@ def table(results: list[tuple[Path, str]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Mutation test of the contracts.")
-    parser.add_argument("--only", default="", metavar="TEXT", help="only mutants whose description contains TEXT")
+    parser.add_argument("--only", default="", metavar="REGEX", help="only mutants whose description matches")
     parser.add_argument("--list", action="store_true", help="print the mutants and run nothing")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many to try at once")
     parser.add_argument("--limit", type=float, default=float("inf"), help="seconds after which no other is tried")
@@ -334,7 +334,7 @@ def main() -> None:
     paths = [path for pattern in SOURCES for path in sorted((ROOT / "contracts").glob(pattern))]
     sources = {path: path.read_text() for path in paths}
     todo = [(m, m.describe(sources[m.path])) for path in paths for m in mutants(path, sources[path])]
-    todo = [(m, text) for m, text in todo if args.only in text]
+    todo = [(m, text) for m, text in todo if re.search(args.only, text)]
     if args.list:
         print("\n".join(text for _, text in todo))
         return

@@ -6,13 +6,15 @@ MAINNET_RPC_URL, or else of an offline mainnet started here.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import postgres as postgres_server
 import pytest
 
 from keeper.devnet import Devnet
+from keeper.devnet.faults import FaultProxy
 from keeper.devnet.node import binary
 
 FORK_TESTS = Path(__file__).parent / "fork"
@@ -94,3 +96,10 @@ def _isolation(request: pytest.FixtureRequest) -> Iterator[None]:
             yield
     else:
         yield
+
+
+@pytest.fixture
+def faulty(devnet: Devnet) -> Iterator[Callable[..., FaultProxy]]:
+    """Starts proxies in front of the devnet that misbehave on request; see `keeper.devnet.faults`."""
+    with ExitStack() as running:
+        yield lambda **options: running.enter_context(FaultProxy(devnet.url, **options))

@@ -1,6 +1,8 @@
 """Random markets for the router: many tokens and pools, a basket that is off its targets."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from math import isqrt
 
 import numpy as np
@@ -81,7 +83,7 @@ def graph(
     return _snapshot(rng, coins, held, value, tuple(found), limits), policy
 
 
-def _pool(
+def _pool(  # noqa: PLR0917  one draw needs all of these
     rng: np.random.Generator, kind: str, number: int, coins: Coins, i: int, j: int, usd: float, off: float
 ) -> BasePool:
     a, b = max(coins.amount(i, usd), 10**4), max(coins.amount(j, usd * off), 10**4)
@@ -126,7 +128,7 @@ def _pool(
     )
 
 
-def _snapshot(
+def _snapshot(  # noqa: PLR0917  as above
     rng: np.random.Generator, coins: Coins, held: int, nav: float, pools: tuple[BasePool, ...], limits: Limits | None
 ) -> Snapshot:
     targets = [int(share * WAD) for share in rng.dirichlet(np.ones(held))]
@@ -168,3 +170,15 @@ def _snapshot(
 def raw_units_usd(snapshot: Snapshot) -> float:
     """Dollars of one raw unit of each asset together."""
     return sum(asset.price / 1e18 / 10 ** snapshot.token[asset.token].decimals for asset in snapshot.vault.assets)
+
+
+def objective_usd(snapshot: Snapshot, policy: Policy, change: Mapping[str, int], gas_usd: float = 0.0) -> float:
+    """What net changes of the balances are worth, by the formula of the design, in rationals until the end."""
+    nav = Fraction(snapshot.nav, WAD)
+    gained = penalty = Fraction(0)
+    for asset in snapshot.vault.assets:
+        unit = Fraction(asset.price, WAD * 10 ** snapshot.token[asset.token].decimals)
+        traded = change.get(asset.token, 0) * unit
+        gained += traded
+        penalty += (asset.balance * unit + traded - nav * Fraction(asset.target_weight, WAD)) ** 2
+    return float(gained) - policy.tracking_penalty / 2 * float(penalty / nav) - gas_usd

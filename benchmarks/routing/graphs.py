@@ -109,7 +109,7 @@ def _pool(rng: np.random.Generator, among: World, number: int, kind: str, torn: 
     dollars = float(np.exp(rng.uniform(np.log(1e5), np.log(5e7))))
     address = _address(100_000 + number)
     if kind == "stable":
-        return _stable(rng, among, address, dollars)
+        return _stable(rng, among, address, dollars, torn)
     if kind == "weighted":
         return _weighted(rng, among, address, ((i, dollars), (j, dollars * off)))
     token0, token1 = among.tokens[i].address, among.tokens[j].address
@@ -169,8 +169,9 @@ def _weighted(
     return pool.listed({token.address.lower(): token for token in among.tokens})
 
 
-def _stable(rng: np.random.Generator, among: World, address: str, dollars: float) -> BasePool:
+def _stable(rng: np.random.Generator, among: World, address: str, dollars: float, torn: bool) -> BasePool:
     alike = [place for place, price in enumerate(among.prices) if price == 1.0]
+    tilt = 0.3 if torn else 0.03
     members = sorted(int(k) for k in rng.choice(alike, 2, replace=False))
     return BalancerStablePool(
         address=address,
@@ -181,7 +182,7 @@ def _stable(rng: np.random.Generator, among: World, address: str, dollars: float
         tokens=tuple(
             RatedHolding(
                 token=among.tokens[k].address,
-                balance=among.amount(k, dollars * float(rng.uniform(0.7, 1.3))),
+                balance=among.amount(k, dollars * float(rng.uniform(1 - tilt, 1 + tilt))),
                 rate=WAD * 10 ** (18 - among.tokens[k].decimals),
             )
             for k in members

@@ -24,6 +24,9 @@ SIZES = (10_000, 100_000, 500_000)
 _LINEAR = 1e-6
 """A tracking penalty so small that only what is bought counts; the solver needs some curvature."""
 
+_FLOATS = 1e-12
+"""A part of the order that the solver's floats may miss."""
+
 
 @dataclass(frozen=True)
 class Order:
@@ -43,11 +46,15 @@ class Order:
 
 @dataclass(frozen=True)
 class Filled:
-    """Dollars' worth bought, swaps, milliseconds of CPU time, and (of the peer) how many routes were quoted."""
+    """Dollars' worth bought, swaps, milliseconds of CPU time, and (of the peer) how many routes were quoted.
+
+    ``rounding`` is what one raw unit of both tokens of each swap is worth.
+    """
 
     usd: float
     hops: int
     milliseconds: float
+    rounding: float
     routes: int = 0
 
     def net(self, hop_usd: float) -> float:
@@ -76,9 +83,8 @@ class Compared:
 
     @property
     def unit(self) -> float:
-        """Basis points of the order that one raw unit of each of its tokens per swap is worth."""
-        values = (self.order.world.unit_value(place) for place in (self.order.sold, self.order.bought))
-        return self._bp(sum(values) * max(self.ours.hops, self.peer.hops))
+        """Basis points of the order that one raw unit of each token per swap is worth."""
+        return self._bp(self.ours.rounding + self.peer.rounding)
 
     def _bp(self, dollars: float) -> float:
         return dollars / self.order.dollars * 1e4
@@ -89,11 +95,30 @@ def compare(orders: Sequence[Order]) -> list[Compared]:
     found = []
     for order, peer in zip(orders, _peer(orders), strict=True):
         milliseconds, plan = timed(partial(ours, order))
-        bought = (plan.change or {}).get(order.world.tokens[order.bought].address, 0)
-        filled = Filled(bought * order.world.unit_value(order.bought), len(plan.swaps), milliseconds)
+        filled = _planned(order, plan, milliseconds)
         certificate = plan.certificate
         found.append(Compared(order, filled, peer, float("inf") if certificate is None else certificate.bound))
     return found
+
+
+def _planned(order: Order, plan: Plan, milliseconds: float) -> Filled:
+    """What a plan buys, and the few raw units of input that no pool pays anything for.
+
+    Raises:
+        RuntimeError: more of the input than that is left over.
+    """
+    values = _unit_values(order.world)
+    sold, bought = (order.world.tokens[place].address for place in (order.sold, order.bought))
+    change = plan.change or {}
+    rounding = sum(values[swap.token_in] + values[swap.token_out] for swap in plan.swaps)
+    left = (order.amount + change.get(sold, 0)) * values[sold]
+    if left > rounding + _FLOATS * order.dollars:
+        raise RuntimeError(f"of an order of {order.dollars} dollars {left} are left over")
+    return Filled(change.get(bought, 0) * values[bought] + left, len(plan.swaps), milliseconds, rounding)
+
+
+def _unit_values(world: World) -> dict[str, float]:
+    return {token.address: world.unit_value(place) for place, token in enumerate(world.tokens)}
 
 
 def ours(order: Order) -> Plan:
@@ -155,6 +180,8 @@ def _asked(order: Order) -> dict[str, Any]:
 
 def _filled(order: Order, answer: dict[str, Any]) -> Filled:
     pools = {pool.name: pool for pool in order.world.pools}
+    values = _unit_values(order.world)
+    rounding = 0.0
     bought = hops = sold = 0
     for route in answer["routes"]:
         token, amount = order.world.tokens[order.sold].address, int(route["amount"])
@@ -165,6 +192,7 @@ def _filled(order: Order, answer: dict[str, Any]) -> Filled:
                 raise TypeError(f"pool {name} is of no kind that the peer knows")
             other = pool.other(token)
             amount, pools[name] = pool.swap(token, other, amount)
+            rounding += values[token] + values[other]
             token = other
         hops += len(route["pools"])
         bought += amount
@@ -173,14 +201,15 @@ def _filled(order: Order, answer: dict[str, Any]) -> Filled:
             raise RuntimeError(f"a route pays {amount} raw units where the peer says {route['quote']}")
     if sold != order.amount:
         raise RuntimeError(f"the peer sells {sold} raw units of {order.amount}")
-    return Filled(bought * order.world.unit_value(order.bought), hops, answer["total_ms"], answer["routes_tried"])
+    usd = bought * order.world.unit_value(order.bought)
+    return Filled(usd, hops, answer["total_ms"], rounding, answer["routes_tried"])
 
 
 # What is compared
 
 
 def random_orders(seeds: Sequence[int], shape: tuple[int, int], sizes: Sequence[float], hop_usd: float) -> list[Order]:
-    """For each seed a world of so many tokens and pools (V2 and V3), and in it one pair at each size."""
+    """For each seed a world of so many tokens and at most so many pools (V2 and V3), in it one pair at each size."""
     orders = []
     for seed in seeds:
         rng = np.random.default_rng([seed, *shape])
@@ -202,7 +231,7 @@ def table(seeds: Sequence[int], shapes: Sequence[tuple[int, int]], sizes: Sequen
     real = graphs.real_worlds().get("2026")
     rows = []
     for hop_usd in (0.0, HOP_USD):
-        named = [(f"{n} tokens, {p} pools", random_orders(seeds, (n, p), sizes, hop_usd)) for n, p in shapes]
+        named = [(f"{n} tokens, at most {p} pools", random_orders(seeds, (n, p), sizes, hop_usd)) for n, p in shapes]
         if real is not None:
             named.append(("real states", real_orders(real, sizes, hop_usd)))
         for name, orders in named:

@@ -108,10 +108,10 @@ def _convex(console: Console, result: Result) -> None:
         table.add_row(
             str(row["pools"]),
             _spread(row["ours_ms"]),
-            *(f"{_spread(row[s]['ms'])}, alone {row[s]['solve_ms']['median']:.3g}" for s in ("clarabel", "scs")),
+            *(f"{_spread(row[s]['ms'])} + {row[s]['stated_ms']['median']:.3g}" for s in ("clarabel", "scs")),
             *(_spread(row[s]["behind_bp"], 2) for s in ("clarabel", "scs")),
         )
-    table.title = "The same problem by cvxpy"
+    table.title = "The same problem by general solvers (+ what cvxpy takes to state it)"
     console.print(table)
 
 
@@ -164,13 +164,13 @@ def draw(result: Result, path: Path) -> None:
     # The hash salt and the missing date make the same numbers give the same file.
     with mpl.rc_context({**colours, **ticks, "svg.hashsalt": "ballast", "font.size": 10}):
         figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained", sharey=True)
-        torn = [row for row in result["solver"] if row["torn"]]
-        for colour, mix in zip(_COLOURS, dict.fromkeys(row["mix"] for row in torn), strict=False):
-            _curve(left, [row for row in torn if row["mix"] == mix], "pools", colour, mix)
-        pools = [row["pools"] for row in torn]
+        calm = [row for row in result["solver"] if not row["torn"]]  # the slower ones
+        for colour, mix in zip(_COLOURS, dict.fromkeys(row["mix"] for row in calm), strict=False):
+            _curve(left, [row for row in calm if row["mix"] == mix], "pools", colour, mix)
+        pools = [row["pools"] for row in calm]
         left.set_xlabel("pools")
         left.set_ylabel("solver, ms")
-        aims = dict(sorted((row["pools"], row["aim_ms"]) for row in torn))
+        aims = dict(sorted((row["pools"], row["aim_ms"]) for row in calm))
         left.plot(list(aims), list(aims.values()), color=_GREY, linestyle=":", label="aim")
         left.set_xlim(min(pools) / 1.5, max(pools) * 1.5)
         _curve(right, result["growth"], "tokens", _COLOURS[3], f"mixed, {result['growth'][0]['pools']:,} pools")

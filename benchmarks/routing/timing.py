@@ -40,8 +40,8 @@ def solver_table(sizes: Sequence[int], seeds: Sequence[int]) -> list[dict[str, A
 
 
 def growth_table(tokens: Sequence[int], pools: int, seeds: Sequence[int]) -> list[dict[str, Any]]:
-    """One row per number of tokens, at the same number of pools of all kinds, in a torn market."""
-    return [_solver_row(seeds, count, pools, MIXES["mixed"], torn=True) for count in tokens]
+    """One row per number of tokens, at the same number of pools of all kinds, in a calm market."""
+    return [_solver_row(seeds, count, pools, MIXES["mixed"], torn=False) for count in tokens]
 
 
 def _solver_row(

@@ -8,7 +8,8 @@
 - A read at a block hash goes first to endpoints that are known to have the block; one that says it cannot (an error
   without revert data) is no reason to give up while others are left.
 - With a quorum, `header()` and every `eth_call` at a block hash are answers that so many endpoints gave alike.
-- A signed transaction is handed to every endpoint, and a receipt that one endpoint has not got is asked of the others.
+- A signed transaction is handed to every endpoint; a node that refuses one which has arrived (it knows it already, or
+  said an error and took it) is not an error. A receipt that one endpoint has not got is asked of the others.
 
 `keeper.chain.failover` decides; this module asks.
 """
@@ -19,13 +20,15 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Self, TypeVar
 
+from eth_utils.crypto import keccak
 from pydantic import Field, model_validator
 
-from keeper.chain.errors import NodeError, RpcError, UnansweredError
+from keeper.chain.errors import NodeError, RpcError, UnansweredError, one_line
 from keeper.chain.failover import (
     Choice,
     Health,
@@ -87,7 +90,8 @@ class EndpointStatus:
     """One endpoint for metrics. `reason` is why it would be passed over now, None if it would not be.
 
     `errors` counts by `keeper.chain.errors.Trouble`, and "chain" (it follows another one), "node" (it answered an
-    error) and "disagreed" (it was outvoted). `lag_blocks` and `head` are None while its head is not known.
+    error, other than a revert) and "disagreed" (it was outvoted). `lag_blocks` and `head` are None while its head is
+    not known.
     """
 
     name: str
@@ -138,6 +142,11 @@ class Endpoints(Endpoint):
         self._holders: OrderedDict[str, set[int]] = OrderedDict()
         self._late: dict[int, Future[Any]] = {}
 
+    @property
+    def members(self) -> tuple[Endpoint, ...]:
+        """The endpoints, each by itself."""
+        return self._members
+
     def __repr__(self) -> str:
         return f"Endpoints({self.name!r})"
 
@@ -150,7 +159,7 @@ class Endpoints(Endpoint):
             return endpoint.request(method, *params)
 
         if method == "eth_sendRawTransaction":
-            return self._hand_to_all(ask)
+            return self._hand_to_all(ask, *params)
         if method in _MAY_BE_UNKNOWN:
             return self._ask_around(ask)
         pinned = pinned_hash(params)
@@ -163,8 +172,8 @@ class Endpoints(Endpoint):
         return self._failover(lambda index: self._ask(index, lambda member: member.quantity(method, *params)), pinned)
 
     def data(self, method: str, *params: Any) -> bytes:
-        if method == "eth_call":
-            return super().data(method, *params)  # which may have to be agreed upon
+        if method == "eth_call" and self._tolerance.quorum > 1:
+            return super().data(method, *params)  # by `request`, where it is agreed upon
         pinned = pinned_hash(params)
         return self._failover(lambda index: self._ask(index, lambda member: member.data(method, *params)), pinned)
 
@@ -261,9 +270,11 @@ class Endpoints(Endpoint):
             head = self._timed(index, lambda member: member.header())
         except UnansweredError:
             raise
-        except RpcError as error:  # a node that cannot even say which chain it follows is of no use
-            self._failed(index, UnansweredError(str(error), "garbage"))
-            raise
+        except RpcError as error:
+            # A node that cannot even say which chain it follows is of no use, and its error answers nothing we asked.
+            useless = UnansweredError(str(error), "garbage")
+            self._failed(index, useless)
+            raise useless from None
         if foreign is not None:
             with self._lock:
                 self._errors[index]["chain"] += 1
@@ -292,8 +303,9 @@ class Endpoints(Endpoint):
         except UnansweredError as error:
             self._failed(index, error)
             raise
-        except NodeError:
-            self._answered(index, "node")
+        except NodeError as error:
+            # A revert is a result like any other, and the lens's only one.
+            self._answered(index, "node" if error.data is None else None)
             raise
         finally:
             with self._lock:
@@ -367,13 +379,20 @@ class Endpoints(Endpoint):
             return None
         raise next((error for error in errors.values() if isinstance(error, NodeError)), self._nobody(choice, errors))
 
-    def _hand_to_all(self, ask: Callable[[Endpoint], Any]) -> Any:
+    def _hand_to_all(self, ask: Callable[[Endpoint], Any], raw: str) -> Any:
         """Succeeds if one endpoint takes it; raises what a node said against it rather than that others were silent."""
         answers, errors = self._gather(self._audible(), lambda index: self._ask(index, ask), enough=1)
         if answers:
             return answers[min(answers)]
         refusals = [errors[index] for index in sorted(errors) if isinstance(errors[index], NodeError)]
-        raise refusals[0] if refusals else self._nobody(self._choose(), errors)
+        if not refusals:
+            raise self._nobody(self._choose(), errors)
+        # "Already known", or "nonce too low" after an endpoint that took it without saying so: then it has arrived.
+        hash_ = "0x" + keccak(hexstr=raw).hex()
+        with suppress(RpcError):
+            if self._ask_around(lambda endpoint: endpoint.request("eth_getTransactionByHash", hash_)) is not None:
+                return hash_
+        raise refusals[0]
 
     def _poll(self, block: int | str) -> tuple[dict[int, Header], dict[int, RpcError]]:
         """What every endpoint says of a block. Those that still owe the answer to an earlier poll are not asked."""
@@ -442,11 +461,13 @@ class Endpoints(Endpoint):
                 if isinstance(outcome, bytes):
                     raise reverts[outcome]
                 return outcome
-        names = ", ".join(self._members[index].name for index in sorted(votes)) or "nobody"
         if len(set(votes.values())) > 1:
-            raise RpcError(f"{quorum} endpoints must agree on what a call returns, and these do not: {names}")
+            said_by = (f"{self._members[index].name} says {_short(votes[index])}" for index in sorted(votes))
+            raise RpcError(
+                f"{quorum} endpoints must agree on what a call returns, and these do not: {', '.join(said_by)}"
+            )
         raise self._nobody(
-            choice, errors, f"{quorum} endpoints must agree on what a call returns, and {names} answered"
+            choice, errors, f"{quorum} endpoints must agree on what a call returns, {len(votes)} answered"
         )
 
     def _outvoted(self, votes: Mapping[int, _T], outcome: _T) -> None:
@@ -494,6 +515,12 @@ def pinned_hash(params: Sequence[Any]) -> str | None:
         if isinstance(param, dict) and isinstance(param.get("blockHash"), str):
             return str(param["blockHash"])
     return None
+
+
+def _short(answer: str | bytes) -> str:
+    """The beginning of what a call returned, and the end: a long answer may differ in one number only."""
+    text = answer if isinstance(answer, str) else "0x" + answer.hex()
+    return one_line(text if len(text) <= 20 else f"{text[:10]}…{text[-8:]}")
 
 
 def _is_development_node(endpoint: Endpoint) -> bool:

@@ -42,6 +42,15 @@ class HealthLimits(Strict):
     """Since the oldest open intent was made."""
 
 
+class HealthConfig(HealthLimits):
+    """Where health is served, and from which ages on there is none."""
+
+    port: int = Field(default=9464, ge=0, le=65_535)
+    """0 for any free one."""
+    bind: str = Field(default="127.0.0.1", min_length=1)
+    """Nobody is asked who they are, so anything but a loopback address needs something in front of it that does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """How the keeper was at one moment. Healthy if there is no reason to think otherwise."""
@@ -211,9 +220,8 @@ class _Server(socketserver.ThreadingTCPServer):
     # A port that was just given back may be taken again; one that is in use may not, so two keepers cannot share it.
     allow_reuse_address = True
     allow_reuse_port = False
-    daemon_threads = True
     # A client that holds its connection must not hold up the keeper's end.
-    block_on_close = False
+    daemon_threads = True
 
     def handle_error(self, _request: object, _client_address: object) -> None:
         _log.debug("a health request failed", exc_info=True)

@@ -36,8 +36,12 @@ LEAST_PRICE = 1e-12
 _RIDGE = 1e-13
 _LONGEST = 2.0
 _FLAT = 0.5
+_LEVEL = 0.01
+"""A direction whose second derivative is less than this part of its first counts as flat."""
 _ATTEMPTS = 30
 _STABLE_STEPS = 60
+_CLOSE = 1e3
+_PATIENCE = 6
 
 
 @kernel
@@ -403,7 +407,7 @@ def minimise(
         nu, multipliers, kinds, a, b, params, segments, on, gain, excess, low, high, penalty, rows, bounds, toll,
         softness, psi, slope, gradient, hessian, True,
     )  # fmt: skip
-    imbalance = inf
+    imbalance, least, since = inf, inf, 0
     for steps in range(most_steps):
         free = np.empty(size, dtype=np.int64)
         count = 0
@@ -420,9 +424,14 @@ def minimise(
         imbalance = 0.0
         for i in range(count):
             imbalance = max(imbalance, abs(gradient[free[i]]))
-        if imbalance <= tolerance:
+        if imbalance < least / 2:
+            least, since = imbalance, 0
+        else:
+            since += 1
+        # Close by, where it falls no more, it is the rounding of pools far deeper than the basket.
+        if imbalance <= tolerance or (since >= _PATIENCE and imbalance <= _CLOSE * tolerance):
             return value, steps, imbalance
-        # In logarithms of the prices, where a token that trades at a tenth or at ten times is scaled like any other.
+        # In logarithms of the prices: a token that trades at a tenth or at ten times is scaled like any other.
         block = np.empty((count, count))
         right = np.empty(count)
         largest = 0.0
@@ -436,7 +445,10 @@ def minimise(
                 block[i, j] = hessian[fi, fj] * scale_i * scale_j
             largest = max(largest, block[i, i])
         for i in range(count):
-            # The last term is for where everything is flat: it keeps the step finite.
+            # Where the dual is flat in one direction, that one takes a short step and does not hold up the rest.
+            flat = _LEVEL * abs(right[i])
+            if block[i, i] < flat:
+                block[i, i] += abs(right[i]) / _LONGEST
             block[i, i] += _RIDGE * (block[i, i] + 1e-4 * largest) + 1e-9 * _RIDGE * imbalance
         step = np.linalg.solve(block, right)
         downhill = 0.0
@@ -445,6 +457,8 @@ def minimise(
             downhill -= step[i] * right[i]
             if free[i] < n:
                 longest = max(longest, abs(step[i]))
+            else:
+                longest = max(longest, abs(step[i]) / (1 + multipliers[free[i] - n]))
         if not downhill < 0:
             return value, steps, imbalance
         # The dual is convex: where its slope along the step turns, the step is too long. Unlike its value, which

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import sqrt
 
 import numpy as np
 
@@ -23,6 +24,8 @@ _WORTHWHILE = 1e-10
 """What a round must add to be kept, as a part of the basket's value."""
 _MARGIN = 1e-7
 """How far inside the limits the solver stays, as a part of each: rounding must not carry a plan across."""
+_WORTHLESS = 1e-60
+"""Dollars per raw unit of a token that nothing leads to: a pool full of it is worth nothing."""
 _DUST = 1e-12
 """A trade below this part of the basket's value is rounding of the solver."""
 
@@ -326,19 +329,45 @@ def _certificate(plan: Plan, selection: Selection) -> Certificate:
     at = selection.bound_at
     bound = max(problem.hold, selection.bound - base)
     snapshot, market = problem.snapshot, problem.market
-    dual = {}
-    for i, token in enumerate(market.tokens):
-        price = float(at.nu[i])
-        if token in problem.unreached:
-            place = i
-            row = problem.penalty[0, place] if len(problem.penalty) == 1 else None
-            distance = np.array([to_float(value) for value in problem.excess])
-            slope = row * distance[place] if row is not None else float(problem.penalty[place] @ distance)
-            price = problem.gain(token) - slope
-        elif token not in snapshot.asset:
-            price *= market.scale[i] * 10 ** snapshot.token[token].decimals
-        dual[token] = price
+    prices = at.nu.copy()
+    distance = np.array([to_float(value) for value in problem.excess])
+    for i, asset in enumerate(snapshot.vault.assets):
+        if asset.token in problem.unreached:
+            # At this price it is best left as it is.
+            row = problem.penalty[0, i] * distance[i] if len(problem.penalty) == 1 else problem.penalty[i] @ distance
+            prices[i] = problem.gain(asset.token) - float(row)
+    prices = _priced_throughout(problem, prices)
+    dual = {
+        token: float(prices[i])
+        * (1.0 if token in snapshot.asset else market.scale[i] * 10 ** snapshot.token[token].decimals)
+        for i, token in enumerate(market.tokens)
+    }
     objective = plan.objective if plan.swaps else problem.hold
     one_pair = max(selection.value - base, problem.hold)
     structural = max(bound - one_pair, 0.0) if market.shared else 0.0
     return Certificate(objective, bound, dual, tuple(map(float, at.multipliers)), structural)
+
+
+def _priced_throughout(problem: Problem, nu: Floats) -> Floats:
+    """``nu`` with prices for tokens that no route leads through, at which the pools there earn nothing.
+
+    The bound then is the sum over all pools, and nobody needs to know which ones were left aside.
+    """
+    market = problem.market
+    prices = nu.copy()
+    known = np.arange(len(prices)) < len(problem.snapshot.vault.assets)
+    on = problem.routable == 1
+    known[market.a[on]] = known[market.b[on]] = True
+    aside = [int(e) for e in np.flatnonzero(~on)]
+    while reached := [e for e in aside if known[market.a[e]] != known[market.b[e]]]:
+        for e in reached:
+            i, j = (market.a[e], market.b[e]) if known[market.a[e]] else (market.b[e], market.a[e])
+            if known[j]:
+                continue
+            pool, here, there = market.pools[market.pool[e]], market.tokens[i], market.tokens[j]
+            # Between what one gets for it and what one pays for it.
+            raw = sqrt(pool.marginal_price(there, here) / pool.marginal_price(here, there))
+            prices[j] = prices[i] * market.scale[i] * raw / market.scale[j]
+            known[j] = True
+    prices[~known] = _WORTHLESS / market.scale[~known]
+    return prices

@@ -97,15 +97,17 @@ def select(market: Market, goal: Goal, allowed: Ints, toll: Floats) -> Selection
         plain = _at(search, start)
         search.offer(plain, search.bound(plain))
     rough = search.look(_mask(market, [e for e in whole.used if start.earned[e] > toll[e]]), start)
-    candidates = [int(e) for e in whole.used]
+    # A pool that is of no use where gas is free, being dearer than a way of more hops, may be the best where it is not.
+    everything = [int(e) for e in np.flatnonzero(allowed)]
+    candidates = everything if len(everything) <= EXACT_UP_TO else [int(e) for e in whole.used]
     if len(candidates) > EXACT_UP_TO:
-        candidates = _prune(search, candidates, rough)
+        candidates = _prune(search, candidates, whole)
     if len(candidates) <= EXACT_UP_TO:
         _branch(search, [], candidates, rough)
     else:
         _improve(search, candidates)
-    if len(whole.used) > EXACT_UP_TO:
-        _add_back(search, [int(e) for e in np.flatnonzero(allowed)])
+    if len(everything) > EXACT_UP_TO:
+        _add_back(search, everything)
     return search.best
 
 
@@ -184,15 +186,14 @@ def _branch(search: _Search, taken: list[int], free: list[int], start: Solution)
 
 def _prune(search: _Search, candidates: list[int], start: Solution) -> list[int]:
     """Backward elimination: while a curve earns less than its toll, do without it, the worst first."""
-    kept = [e for e in candidates if start.on[e]] or candidates
-    solution = start
+    kept, solution = candidates, start
     while len(kept) > 1:
         over = solution.earned - search.toll
         losing = sorted((e for e in kept if over[e] <= 0), key=lambda e: over[e])
         if not losing:
             break
         # Many at once while there are many: the rest then earns more.
-        gone = set(losing[: max(1, len(losing) // 2)])
+        gone = set(losing[: max(1, len(losing) // 8)])
         kept = [e for e in kept if e not in gone]
         solution = search.look(_mask(search.market, kept), solution)
     return [e for e in kept if solution.on[e] and solution.ways[e]]

@@ -24,7 +24,7 @@ from eth_utils.address import to_checksum_address
 
 from keeper.chain import bindings
 from keeper.chain.deployment import Deployment
-from keeper.chain.errors import NodeError, RpcError
+from keeper.chain.errors import RpcError
 from keeper.chain.lens import Reading
 from keeper.chain.rpc import Endpoint, Header
 from keeper.domain.decision import Decision
@@ -53,8 +53,11 @@ _BUMP = 113
 _LOG_SPAN = 5_000
 """Blocks whose events are asked for at once."""
 
-Broadcast = Callable[[bytes, int], str]
-"""Sends raw bytes, to be mined by a block number; returns the route that took them, or raises `SendError`."""
+Broadcast = Callable[[bytes, int, int, int], str]
+"""Sends raw bytes that were first sent at one block, at another one now, to be mined by a third.
+
+Returns the route that took them, or raises `SendError`.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,9 @@ class Engine:
         if (found := self._receipt(intent)) is not None:
             attempt, receipt = found
             mined = _mined(receipt)
+            for other in intent.attempts:
+                if other.receipt is not None and other.id != attempt.id:
+                    self.journal.unmined(other)  # a reorganisation put this attempt in that one's place
             if attempt.receipt is None or attempt.receipt.block_hash != mined.block_hash:
                 self.journal.mined(attempt, mined)
             if mined.block_number > facts.final.number:
@@ -156,8 +162,8 @@ class Engine:
             receipt = self.endpoint.request("eth_getTransactionReceipt", attempt.hash)
             if receipt is None:
                 continue
-            block = self.endpoint.header(int(receipt["blockNumber"], 16))
-            if block.hash == receipt["blockHash"]:
+            mined = _mined(receipt)
+            if self.endpoint.header(mined.block_number).hash == mined.block_hash:
                 return attempt, receipt
         return None
 
@@ -179,14 +185,16 @@ class Engine:
     def _outcome(self, intent: Intent, receipt: Mapping[str, Any]) -> tuple[Outcome, dict[str, Any]]:
         vault = intent.vault.address
         event = rebalanced(vault, receipt)
-        basket = bindings.view(self.endpoint, "IndexVault", vault, "assets", block=receipt["blockNumber"])
+        # As it is now: a node that keeps no old state has forgotten what the basket was in that block.
+        basket = bindings.view(self.endpoint, "IndexVault", vault, "assets", block="latest")
+        tokens = {to_checksum_address(token) for token in (*basket, *json.loads(intent.predicted))}
         outcome = Outcome(
             block_number=int(receipt["blockNumber"], 16),
             nav_before=event["nav0"],
             nav_after=event["nav1"],
             drift_before=event["drift0"],
             drift_after=event["drift1"],
-            realised=amounts(realised_changes(vault, [to_checksum_address(token) for token in basket], receipt)),
+            realised=amounts(realised_changes(vault, sorted(tokens), receipt)),
         )
         return outcome, event
 
@@ -219,7 +227,7 @@ class Engine:
             return self._replace(intent, facts, "cancel" if late else "batch")
         known = self.endpoint.request("eth_getTransactionByHash", last.hash)
         if known is None:
-            self._send(last, facts.head)
+            self._send(intent, last, facts.head)
         return Waiting(f"{last.kind} {last.hash} waits to be mined, for {waited} blocks by now")
 
     def _replace(self, intent: Intent, facts: _Facts, kind: Literal["batch", "cancel"]) -> Waiting:
@@ -378,14 +386,16 @@ class Engine:
         )
         current = self.journal.open_intent(self.signer.address)
         if current is not None:
-            self._send(current.attempts[-1], head)
+            self._send(current, current.attempts[-1], head)
 
-    def _send(self, attempt: Attempt, head: Header) -> None:
+    def _send(self, intent: Intent, attempt: Attempt, head: Header) -> None:
         """Send bytes that are on disk. That no route takes them is written down; the next tick tries again."""
         if self.journal.store.reign is not None:
             self.journal.store.reign.check()
         try:
-            route = self._broadcast(attempt.raw, head.number + self.sending.replace_after_blocks)
+            first = intent.attempts[0].signed_block
+            last = head.number + self.sending.replace_after_blocks
+            route = self._broadcast(attempt.raw, first, head.number, last)
         except (SendError, RpcError) as error:
             self.journal.sent(attempt, None, str(error))
         else:
@@ -414,27 +424,15 @@ class Engine:
         )
 
 
-def _mined(receipt: Mapping[str, Any]) -> Mined:
-    return Mined(
-        block_number=int(receipt["blockNumber"], 16),
-        block_hash=receipt["blockHash"],
-        status=int(receipt["status"], 16),
-        gas_used=int(receipt["gasUsed"], 16),
-        gas_price=int(receipt["effectiveGasPrice"], 16),
-    )
-
-
-def public_mempool(endpoint: Endpoint) -> Broadcast:
-    """The route through the node itself."""
-
-    def send(raw: bytes, max_block: int) -> str:
-        del max_block
-        try:
-            endpoint.request("eth_sendRawTransaction", "0x" + raw.hex())
-        except NodeError as error:
-            # It has them already: that is what was wanted.
-            if not any(words in str(error).lower() for words in ("already known", "already imported")):
-                raise SendError(f"the node refused the transaction: {error}") from None
-        return endpoint.name
-
-    return send
+def _mined(receipt: Any) -> Mined:
+    """Raises `RpcError` for what is no receipt."""
+    try:
+        return Mined(
+            block_number=int(receipt["blockNumber"], 16),
+            block_hash=receipt["blockHash"],
+            status=int(receipt["status"], 16),
+            gas_used=int(receipt["gasUsed"], 16),
+            gas_price=int(receipt["effectiveGasPrice"], 16),
+        )
+    except (KeyError, TypeError, ValueError):
+        raise RpcError("the node gave a receipt that is none") from None

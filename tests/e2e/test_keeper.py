@@ -33,9 +33,9 @@ from keeper.domain import InputError, load_snapshot
 from keeper.loop import Keeper, evaluate, plan
 from keeper.ops.preflight import Surroundings, preflight
 from keeper.submit.deployer import DeployConfig, deploy
-from keeper.submit.engine import public_mempool
 from keeper.submit.errors import SendError, SimulationError
 from keeper.submit.order import ZERO_ADDRESS, Order
+from keeper.submit.relay import PublicMempool
 from keeper.submit.sender import Sending, Transaction, fees, prepare, rebalanced, sign, simulate
 from keeper.submit.signer import EnvironmentKey, unlock
 
@@ -323,6 +323,7 @@ def test_check_finds_everything_in_order(place):
     found = json.loads(out)
     assert (code, err, found["ok"]) == (0, "", True)
     assert [check["name"] for check in found["checks"]] == [
+        "database",
         "node",
         "chain",
         "vault code",
@@ -658,7 +659,7 @@ def prepared(batch, sending: Sending = IMPATIENT) -> Transaction:
 
 def send(batch) -> str:
     signed = sign(batch.endpoint, batch.signer, prepared(batch))
-    public_mempool(batch.endpoint)(signed.raw, 0)
+    PublicMempool(batch.endpoint).send(signed.raw, max_block=0)
     return signed.hash
 
 
@@ -693,14 +694,14 @@ def test_a_transaction_is_not_signed_for_another_chain(batch):
 
 
 def test_bytes_that_a_node_refuses_are_reported(batch):
-    with pytest.raises(SendError, match="the node refused the transaction"):
-        public_mempool(batch.endpoint)(b"\x02\x01", 0)
+    with pytest.raises(SendError, match="the node refused transaction 0x"):
+        PublicMempool(batch.endpoint).send(b"\x02\x01", max_block=0)
 
 
 def test_bytes_that_a_node_has_already_are_no_error(batch, manual_mining):
     signed = sign(batch.endpoint, batch.signer, prepared(batch))
     for _ in range(2):
-        assert public_mempool(batch.endpoint)(signed.raw, 0) == batch.endpoint.name
+        PublicMempool(batch.endpoint).send(signed.raw, max_block=0)
 
 
 def test_a_receipt_without_a_rebalance_is_an_error(batch):

@@ -243,7 +243,7 @@ def test_check_says_in_json_what_failed(keeper, config):
     assert code == 1
     found = json.loads(out)
     assert found["ok"] is False
-    assert [check["name"] for check in found["checks"]] == ["node"]
+    assert [check["name"] for check in found["checks"]] == ["database", "node"]
 
 
 def test_the_configuration_may_be_named_by_the_environment(keeper, config, monkeypatch):

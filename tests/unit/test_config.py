@@ -44,7 +44,7 @@ def test_the_minimal_configuration_is_complete(load):
 def test_an_unknown_key_is_refused_with_the_file_and_the_allowed_ones(load, tmp_path):
     message = refusal(load, conectors=[])
     assert message.startswith(
-        f"{tmp_path / 'ballast.yaml'}: unknown key 'conectors'; allowed: breakers, chain, connectors, "
+        f"{tmp_path / 'ballast.yaml'}: unknown key 'conectors'; allowed: alerts, breakers, chain, "
     )
 
 

@@ -257,6 +257,16 @@ def test_what_reached_nobody_is_told_when_it_is_next_raised_but_not_at_once(star
     assert "second" in receiver.next()["message"]
 
 
+def test_the_end_of_what_reached_nobody_is_not_told(start, receiver, counted):
+    receiver.status = 500
+    alerts = start()
+    alerts.notify("breaker", VAULT, "-", "-")
+    assert counted.get(timeout=SOON) == "failed"
+    receiver.next()
+    alerts.resolve("breaker", VAULT)
+    assert nothing_more(alerts, receiver)
+
+
 def test_one_service_that_is_down_does_not_keep_the_message_from_another(start, receiver, counted):
     start(urls=["json://127.0.0.1:9/", receiver.url]).notify("breaker", VAULT, "why", "-")
     assert "why" in receiver.next()["message"]

@@ -46,6 +46,8 @@ SECRETS = {
     "a token in a URL's path": (PATH_TOKEN, URL),
     "a token in a URL's query": (QUERY_TOKEN, URL),
     "a password with a slash": ("pa/ss", "https://alice:pa/ss@node.example/"),
+    "a password with a slash after an at": ("partly", "https://alice:a@partly/b@node.example/"),
+    "a password with a slash after digits": (":2718", "https://alice:2718/b@node.example/"),
     "a password with a quote": ("pa'ss", "https://alice:pa'ss@node.example/"),
     "a password of a database": (PASSWORD, f"postgresql+psycopg://alice:{PASSWORD}@db.example/ballast"),
     "a token in the place of a host": (BOT_TOKEN, f"tgram://{BOT_TOKEN}/1"),

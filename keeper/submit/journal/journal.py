@@ -370,7 +370,7 @@ class Journal:
         return gone + len(stripped)
 
 
-_QUIET = ("hold", "waiting", "refused")
+_QUIET = ("hold", "waiting", "refused", "failed")
 """Ticks that changed nothing: those in a row for the same reason are one row."""
 
 

@@ -190,25 +190,33 @@ class Reign:
         self.epoch = lease.epoch
 
     def renew(self) -> None:
-        """Put the end off. Raises `LostLease` if another keeper has taken over."""
-        with self.store.write() as session:
-            lease = session.get_one(Lease, self.name)
-            lease.expires_at = int(self.clock()) + self.seconds
+        """Put the end off, also one that has passed unless another keeper used it. Raises `LostLease` if one did."""
+        with self.store.control() as session:
+            self._of_this_epoch(session).expires_at = int(self.clock()) + self.seconds
         with _plainly(self.store.name):
             self._lock()
 
     def check(self) -> None:
-        """Raises `LostLease` unless this keeper still reigns: asked before every broadcast."""
+        """As `fence`, in a transaction of its own: asked before every broadcast."""
         with self.store.read() as session:
             self.fence(session)
 
     def fence(self, session: Session) -> None:
-        """Raises `LostLease` if the epoch has passed. Locks the lease's row for the rest of the transaction."""
+        """Locks the lease's row for the rest of the transaction.
+
+        Raises:
+            LostLease: another keeper reigns.
+            JournalError: the lease has run out, and it is not known who will have it next: `renew` finds out.
+        """
+        lease = self._of_this_epoch(session)
+        if lease.expires_at <= self.clock():
+            raise JournalError(f"the lease on {self.name} ran out {int(self.clock()) - lease.expires_at} s ago")
+
+    def _of_this_epoch(self, session: Session) -> Lease:
         lease = session.scalar(select(Lease).where(Lease.name == self.name).with_for_update())
         if lease is None or lease.epoch != self.epoch:
             raise LostLease(f"another keeper has taken over {self.name}: this one stops")
-        if lease.expires_at <= self.clock():
-            raise LostLease(f"the lease on {self.name} ran out {int(self.clock()) - lease.expires_at} s ago")
+        return lease
 
     def end(self) -> None:
         """Give the lease back, if it is still held."""
@@ -300,6 +308,7 @@ def _sqlite(address: URL, create: bool) -> Engine:
             raise InputError(f"journal: there is none at {file} yet: `keeper run` starts it")
         try:
             # Signed transactions are in it. SQLite gives its other two files the same permissions.
+            file.parent.mkdir(parents=True, exist_ok=True)
             file.touch(mode=0o600)
         except OSError as error:
             raise InputError(f"journal: cannot create {file}: {error.strerror}") from None

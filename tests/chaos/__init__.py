@@ -1,0 +1,1 @@
+"""What befalls a keeper, and how it is judged."""

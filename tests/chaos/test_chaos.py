@@ -1,0 +1,57 @@
+"""A little of `make chaos`: enough to see that it bites."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from chaos.arena import Arena
+from chaos.faults import FAULTS
+from chaos.kills import massacre
+from chaos.soak import soak
+
+
+@pytest.fixture
+def arena(devnet, tmp_path, monkeypatch) -> Iterator[Arena]:
+    monkeypatch.setenv("KEEPER_KEY", Arena.key)
+    arena = Arena(devnet, tmp_path, seed=7)
+    yield arena
+    arena.close()
+
+
+def test_a_keeper_that_is_killed_again_and_again_sends_everything_once(arena):
+    outcome = massacre(arena, 15)
+    assert (outcome.kills, outcome.verdict.complaints, outcome.verdict.ok) == (15, [], True)
+    assert outcome.verdict.batches > 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["paused between signing and sending, then woken", "journal restored", "disk full", "database locked"],
+)
+def test_a_fault_leaves_no_trace(arena, name):
+    verdict = FAULTS[name](arena)
+    assert (verdict.complaints, verdict.ok) == ([], True)
+
+
+def test_a_node_that_fails_now_and_then_only_costs_time(arena):
+    outcome = soak(arena, 30)
+    assert (outcome.verdict.complaints, outcome.verdict.ok, outcome.silent) == ([], True, 0)
+    assert outcome.waits
+
+
+@pytest.mark.parametrize("lie", ["update intent set state = 'cancelled'", "update attempt set hash = '0x00'"])
+def test_a_journal_that_is_wrong_about_the_chain_is_found_out(arena, lie):
+    arena.move()
+    arena.finish()
+    with closing(sqlite3.connect(arena.stage.journal_file)) as journal, journal:
+        journal.execute(lie)
+    assert arena.finish().lost > 0
+
+
+def test_two_intents_that_did_the_same_are_found_out(arena, monkeypatch):
+    arena.move()
+    arena.finish()
+    once = arena.stage.batches()
+    monkeypatch.setattr(arena.stage, "batches", lambda: once * 2)
+    assert arena.finish().duplicates > 0

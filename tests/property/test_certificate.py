@@ -1,0 +1,309 @@
+"""The certificate on random graphs: a bound, tight, and the same for anyone who computes it."""
+
+import math
+import os
+from collections import Counter
+from functools import cache
+
+import cvxpy as cp
+import numpy as np
+import pytest
+from builders import LIMITS, LINK, UNI, USDC, WETH, policy, snapshot, v2_pool, weighted_pool
+from graphs import graph, objective_usd, raw_units_usd
+
+from keeper.domain import Decision, Limits, Policy, Snapshot
+from keeper.policy import Considered, consider, decide
+from keeper.policy.guard import Basket, check_drift, check_outcome
+from keeper.pools import BalancerWeightedPool, BasePool, UniswapV2Pool, UniswapV3Pool
+from keeper.routing.solver import solve
+from keeper.units import WAD
+
+GRAPHS = int(os.environ.get("BALLAST_GRAPHS", "120"))
+HUNDREDTH_OF_A_BP = 1e-6
+
+
+@cache
+def considered(seed: int) -> tuple[Snapshot, Policy, Considered]:
+    facts, asked = graph(seed)
+    return facts, asked, consider(facts, asked)
+
+
+def slack_usd(facts: Snapshot, decision: Decision) -> float:
+    """A hundredth of a basis point of NAV and one raw unit of each token per swap."""
+    return HUNDREDTH_OF_A_BP * facts.nav / WAD + raw_units_usd(facts) * max(1, len(decision.swaps))
+
+
+def replayed(facts: Snapshot, decision: Decision) -> Counter[str]:
+    """Net change of each token by exact simulation of the swaps."""
+    pools: dict[str, BasePool] = {pool.name: pool for pool in facts.pools}
+    change: Counter[str] = Counter()
+    for swap in decision.swaps:
+        amount_out, pools[swap.pool] = pools[swap.pool].swap(swap.token_in, swap.token_out, swap.amount_in)
+        change[swap.token_in] -= swap.amount_in
+        change[swap.token_out] += amount_out
+    return change
+
+
+# The formula of the design in plain Python, from the printed certificate and the snapshot alone.
+
+
+def arbitrage(pool: BasePool, prices: dict[str, float]) -> float:
+    """The most that trading with a two-token pool earns at these dollars per raw unit."""
+    token0, token1 = pool.tokens
+    return max(0.0, one_way(pool, token0, token1, prices), one_way(pool, token1, token0, prices))
+
+
+def one_way(pool: BasePool, sold: str, bought: str, prices: dict[str, float]) -> float:
+    pay, get = prices[sold], prices[bought]
+    if isinstance(pool, UniswapV2Pool):
+        kept = 1 - pool.fee_pips / 1e6
+        have, give = (pool.reserve0, pool.reserve1) if sold == pool.token0 else (pool.reserve1, pool.reserve0)
+        # sqrt(g x y p') - sqrt(x p): its square over g is what is left at the best input.
+        edge = math.sqrt(kept * give * get) - math.sqrt(have * pay)
+        return edge * edge / kept if edge > 0 else 0.0
+    if isinstance(pool, BalancerWeightedPool):
+        kept = 1 - pool.swap_fee / 1e18
+        held = {holding.token: holding for holding in pool.holdings}
+        have, give = held[sold].balance, held[bought].balance
+        power = held[sold].weight / held[bought].weight
+        growth = math.log(kept * power * give * get / (have * pay)) / (power + 1)
+        growth = min(growth, math.log(1.3))
+        return get * give * -math.expm1(-power * growth) - pay * have * math.expm1(growth) / kept if growth > 0 else 0.0
+    assert isinstance(pool, UniswapV3Pool)
+    kept = 1 - pool.fee_pips / 1e6
+    down = sold == pool.token0
+    root = pool.sqrt_price_x96 / 2**96
+    end = math.sqrt(pay / (get * kept)) if down else math.sqrt(kept * get / pay)
+    if (end >= root) if down else (end <= root):
+        return 0.0
+    liquidity, paid, taken = float(pool.liquidity), 0.0, 0.0
+    ticks = sorted(pool.ticks, key=lambda tick: tick.index, reverse=down)
+    for tick in ticks:
+        if (tick.index > pool.tick) if down else (tick.index <= pool.tick):
+            continue
+        at = math.exp(tick.index * math.log(1.0001) / 2)
+        stop = max(at, end) if down else min(at, end)
+        step0, step1 = abs(1 / stop - 1 / root), abs(stop - root)
+        taken += liquidity * (step0 if down else step1)
+        paid += liquidity * (step1 if down else step0)
+        root = stop
+        if stop == end:
+            break
+        liquidity += -tick.liquidity_net if down else tick.liquidity_net
+    return get * paid - pay * taken / kept
+
+
+def recomputed_bound(facts: Snapshot, asked: Policy, dual: dict[str, float]) -> float:
+    nav = facts.nav / WAD
+    prices = {token: price / 10 ** facts.token[token].decimals for token, price in dual.items()}
+    total = hold = 0.0
+    for asset in facts.vault.assets:
+        unit = asset.price / 1e18 / 10 ** facts.token[asset.token].decimals
+        prices[asset.token] = dual[asset.token] * unit
+        held, wanted = asset.balance * unit, asset.target_weight / 1e18 * nav
+        traded = max(wanted - held + (1 - dual[asset.token]) * nav / asked.tracking_penalty, -held)
+        curve = asked.tracking_penalty / (2 * nav)
+        total += (1 - dual[asset.token]) * traded - curve * (held + traded - wanted) ** 2
+        hold -= curve * (held - wanted) ** 2
+    return max(hold, total + sum(arbitrage(pool, prices) for pool in facts.pools))
+
+
+def test_the_gap_is_a_hundredth_of_a_basis_point_unless_working_capital_was_missing():
+    wide, dropped, solved = [], 0, 0
+    for seed in range(GRAPHS):
+        facts, _, found = considered(seed)
+        certificate = found.decision.certificate
+        if certificate is None:
+            continue
+        solved += 1
+        if found.plan.dropped:
+            dropped += 1
+        elif certificate.gap_usd > slack_usd(facts, found.decision):
+            wide.append((seed, certificate.gap_usd / facts.nav * WAD * 1e4))
+    print(f"{solved} solved, {dropped} could not carry out every trade, {len(wide)} others beyond 0.01 bp: {wide}")
+    assert solved > 0.9 * GRAPHS
+    assert wide == []
+    assert dropped <= 0.1 * GRAPHS
+
+
+def test_anyone_computes_the_same_bound_from_the_dual():
+    for seed in range(GRAPHS):
+        facts, asked, found = considered(seed)
+        certificate = found.decision.certificate
+        if certificate is not None:
+            again = recomputed_bound(facts, asked, certificate.dual)
+            # Relative to what the sum is made of.
+            scale = max(abs(again), facts.nav / WAD)
+            assert certificate.upper_bound_usd == pytest.approx(again, abs=1e-9 * scale), seed
+
+
+def test_no_plan_is_worth_more_than_its_bound():
+    for seed in range(GRAPHS):
+        facts, asked, found = considered(seed)
+        certificate = found.decision.certificate
+        if certificate is not None:
+            achieved = objective_usd(facts, asked, replayed(facts, found.decision))
+            assert certificate.objective_usd == pytest.approx(achieved, abs=1e-9 * facts.nav / WAD), seed
+            assert achieved <= certificate.upper_bound_usd + 1e-9 * facts.nav / WAD, seed
+
+
+# Against a solver of another kind
+
+
+def by_cones(facts: Snapshot, asked: Policy) -> float:
+    """The optimum over two-token pools of constant weighted product, as a cone program, by Clarabel."""
+    nav = facts.nav / WAD
+    tokens = list(dict.fromkeys([*facts.asset, *(token for pool in facts.pools for token in pool.tokens)]))
+    unit = {
+        asset.token: asset.price / 1e18 / 10 ** facts.token[asset.token].decimals / nav for asset in facts.vault.assets
+    }
+    net: dict[str, list[cp.Expression]] = {token: [] for token in tokens}
+    constraints: list[cp.Constraint] = []
+    for pool in facts.pools:
+        if isinstance(pool, UniswapV2Pool):
+            reserves, weights, kept = (pool.reserve0, pool.reserve1), [1, 1], 1 - pool.fee_pips / 1e6
+        else:
+            assert isinstance(pool, BalancerWeightedPool)
+            reserves = tuple(holding.balance for holding in pool.holdings)
+            weights = [holding.weight * 10 // WAD for holding in pool.holdings]
+            kept = 1 - pool.swap_fee / 1e18
+        held = np.array([reserve * unit[token] for reserve, token in zip(reserves, pool.tokens, strict=True)])
+        paid_in, taken_out = cp.Variable(2, nonneg=True), cp.Variable(2, nonneg=True)
+        # Both sides are divided by what the pool holds, so that the cones are of one size.
+        after = 1 + cp.multiply(1 / held, kept * paid_in - taken_out)
+        constraints += [cp.geo_mean(after, weights) >= 1]
+        if isinstance(pool, BalancerWeightedPool):
+            constraints += [kept * paid_in <= 0.3 * held]
+        for side, token in enumerate(pool.tokens):
+            net[token].append(taken_out[side] - paid_in[side])
+    traded = [cp.sum(net[token]) if net[token] else 0 for token in facts.asset]
+    held_now = [asset.balance * unit[asset.token] for asset in facts.vault.assets]
+    distance = [
+        held + change - asset.target_weight / 1e18
+        for held, change, asset in zip(held_now, traded, facts.vault.assets, strict=True)
+    ]
+    constraints += [held + change >= 0 for held, change in zip(held_now, traded, strict=True)]
+    worth = cp.sum(cp.hstack(traded)) - asked.tracking_penalty / 2 * cp.sum_squares(cp.hstack(distance))
+    question = cp.Problem(cp.Maximize(worth), constraints)
+    question.solve(solver=cp.CLARABEL)
+    return float(question.value) * nav
+
+
+@pytest.mark.filterwarnings("ignore:Solution may be inaccurate")  # Clarabel's own last digits; the test has its own
+@pytest.mark.parametrize("kinds", [("uniswap_v2",), ("uniswap_v2", "balancer_weighted")], ids=["v2", "weighted"])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_objective_is_that_of_a_cone_program(seed, kinds):
+    facts, asked = graph(
+        seed, tokens=6, assets=6, pools=(20, 40, 60, 100)[seed], kinds=kinds, nav=1e6, depth=(1e5, 1e7), penalty=0.5
+    )
+    certificate = decide(facts, asked).certificate
+    optimum = by_cones(facts, asked)
+    assert certificate.upper_bound_usd == pytest.approx(optimum, abs=1e-6 * 1e6)
+    assert certificate.objective_usd == pytest.approx(optimum, abs=2e-6 * 1e6)
+
+
+# Gas
+
+
+def with_gas(asked: Policy, usd_per_hop: float) -> Policy:
+    """One hop costs so much, and the batch as much again."""
+    units = dict.fromkeys(("base", "uniswap_v2", "uniswap_v3", "balancer_weighted"), 100_000)
+    price = str(round(usd_per_hop / 2500 / 100_000 * 1e18))
+    return Policy.model_validate(asked.model_dump(mode="json") | {"gas_price_wei": price, "gas_units": units})
+
+
+def by_brute_force(found: Considered, usd_per_hop: float) -> float:
+    """The best over all sets of pools, before rounding."""
+    problem = found.plan.problem
+    market, goal = problem.market, problem.goal()
+    best, last = problem.hold, None
+    for chosen in range(1, 2**market.size):
+        on = np.array([chosen >> place & 1 for place in range(market.size)], dtype=np.int64) * problem.routable
+        last = solve(market, goal, on, last)
+        best = max(best, last.value - usd_per_hop * (1 + len(last.used)))
+    return best
+
+
+@pytest.mark.parametrize("usd_per_hop", [1, 10, 50, 200])
+@pytest.mark.parametrize("seed", range(4))
+def test_with_gas_no_set_of_pools_is_better(seed, usd_per_hop):
+    facts, asked = graph(
+        seed, tokens=5, assets=4, pools=8, nav=(3e4, 3e5, 3e6, 3e7)[seed], penalty=0.3, depth=(1e5, 1e8)
+    )
+    asked = with_gas(asked, usd_per_hop)
+    found = consider(facts, asked)
+    best = by_brute_force(found, usd_per_hop)
+    certificate = found.decision.certificate
+    assert certificate.upper_bound_usd >= best - 1e-9 * facts.nav / WAD
+    assert certificate.objective_usd >= best - slack_usd(facts, found.decision)
+
+
+# Limits
+
+
+WITH_LIMITS = [
+    pytest.param(seed, marks=pytest.mark.xfail(reason="the multipliers do not settle: a hold with an honest, wide gap"))
+    if seed in {2, 6, 8}
+    else seed
+    for seed in range(20)
+]
+
+
+@pytest.mark.parametrize("seed", WITH_LIMITS)
+def test_with_limits_every_plan_passes_the_guard_and_its_gap_is_against_the_limited_optimum(seed):
+    share = (1, 4, 20, 100)[seed % 4]
+    limits = Limits.model_validate(
+        LIMITS.model_dump(mode="json")
+        | {"turnover_headroom": str(WAD // share), "loss_headroom": str(WAD // 50 // share)}
+    )
+    facts, asked = graph(seed, limits=limits, penalty=0.3, pools=40)
+    found = consider(facts, asked)
+    certificate = found.decision.certificate
+    if found.decision.action == "rebalance":
+        change = replayed(facts, found.decision)
+        basket = Basket.of(facts)
+        outcome = basket.measure([asset.balance + change[asset.token] for asset in facts.vault.assets])
+        assert check_drift(basket, limits) is None
+        assert check_outcome(basket, outcome, limits) is None
+    if certificate is not None:
+        assert certificate.objective_usd >= found.plan.problem.hold
+        if not found.plan.dropped:
+            assert certificate.gap_usd <= slack_usd(facts, found.decision)
+
+
+# Covariance
+
+ALIKE = {USDC: (0.5, 0.5), LINK: (0.3, 0.2), UNI: (0.2, 0.3)}
+ALIKE_POOLS = (v2_pool(1, USDC, LINK, 1e7), v2_pool(2, USDC, UNI, 1e7), v2_pool(3, LINK, UNI, 1e7))
+
+
+def test_two_assets_that_move_together_are_left_alone():
+    together = {"tokens": ("USDC", "LINK", "UNI"), "matrix": ((1, 0, 0), (0, 1, 0.999), (0, 0.999, 1))}
+    facts = snapshot(ALIKE, ALIKE_POOLS, limits=None)
+    assert decide(facts, policy()).action == "rebalance"
+    assert decide(facts, policy(covariance=together)).action == "hold"
+
+
+def test_the_identity_as_covariance_changes_nothing():
+    identity = {"tokens": ("USDC", "LINK", "UNI"), "matrix": ((1, 0, 0), (0, 1, 0), (0, 0, 1))}
+    facts = snapshot(ALIKE, ALIKE_POOLS, limits=None)
+    plain, same = decide(facts, policy()), decide(facts, policy(covariance=identity))
+    assert same.certificate.objective_usd == pytest.approx(plain.certificate.objective_usd, abs=1e-4)
+    assert [swap.pool for swap in same.swaps] == [swap.pool for swap in plain.swaps]
+
+
+# Pools of many tokens
+
+
+def test_what_one_pair_per_pool_may_cost_is_reported_apart():
+    pool = weighted_pool(1, {USDC: 0.4, WETH: 0.3, LINK: 0.3}, 1e7)
+    facts = snapshot({USDC: (0.6, 0.4), WETH: (0.2, 0.3), LINK: (0.2, 0.3)}, (pool,), limits=None)
+    found = consider(facts, policy())
+    certificate = found.plan.certificate
+    assert len(found.decision.swaps) == 1
+    assert certificate.structural > 1000
+    assert certificate.gap - certificate.structural < 1e-6 * 1e6
+
+
+def test_pools_of_two_tokens_have_no_structural_gap():
+    assert consider(snapshot(ALIKE, ALIKE_POOLS, limits=None), policy()).plan.certificate.structural == 0

@@ -1,0 +1,117 @@
+"""From trades to swaps that the executor can carry out, in raw units."""
+
+from builders import LINK, UNI, USDC, WETH, v2_pool, v3_pool
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keeper.pools import SwapError
+from keeper.routing.integers import Ledger, Trade, carry_out
+
+TO_WETH, TO_LINK, BACK = v2_pool(1, USDC, WETH, 1e7), v2_pool(2, WETH, LINK, 1e7), v2_pool(3, USDC, LINK, 1e7)
+POOLS = (TO_WETH, TO_LINK, BACK)
+
+
+def ledger(pools=POOLS, **balances: int) -> Ledger:
+    coins = {"usdc": USDC, "weth": WETH, "link": LINK}
+    return Ledger({pool.name: pool for pool in pools}, {coins[name].address: n for name, n in balances.items()})
+
+
+def trade(pool, coin_in, coin_out, usd: float) -> Trade:
+    return Trade(pool.name, coin_in.address, coin_out.address, coin_in.amount(usd))
+
+
+def test_what_a_trade_spends_comes_in_before_it():
+    book = ledger(usdc=USDC.amount(1e5))
+    undone = carry_out(book, [trade(TO_LINK, WETH, LINK, 997), trade(TO_WETH, USDC, WETH, 1000)])
+    assert undone == []
+    assert [swap.pool for swap in book.swaps] == [TO_WETH.name, TO_LINK.name]
+
+
+def test_nothing_is_left_of_a_token_that_only_passes_through():
+    book = ledger(usdc=USDC.amount(1e5), link=0)
+    carry_out(book, [trade(TO_WETH, USDC, WETH, 1000), trade(TO_LINK, WETH, LINK, 990)])
+    assert book.change[WETH.address] == 0
+    assert book.swaps[1].amount_in == book.swaps[0].amount_out
+
+
+def test_the_vault_sends_the_largest_shortfall_and_not_the_sum():
+    book = ledger(usdc=USDC.amount(1e5), link=LINK.amount(1e5))
+    carry_out(book, [trade(BACK, LINK, USDC, 1000), trade(TO_WETH, USDC, WETH, 1500)])
+    received = book.swaps[0].amount_out
+    assert book.swaps[0].pool == BACK.name
+    assert book.sent == {LINK.address: book.swaps[0].amount_in, USDC.address: book.swaps[1].amount_in - received}
+
+
+def test_a_circle_larger_than_the_balance_is_gone_round_in_parts():
+    book = ledger(usdc=USDC.amount(100))
+    circle = [trade(TO_WETH, USDC, WETH, 300), trade(TO_LINK, WETH, LINK, 298), trade(BACK, LINK, USDC, 296)]
+    assert carry_out(book, circle) == []
+    assert sum(swap.pool == TO_WETH.name for swap in book.swaps) > 1
+    assert 0 < book.sent[USDC.address] <= USDC.amount(100)
+    assert {token: change for token, change in book.change.items() if change} == {
+        USDC.address: book.change[USDC.address]
+    }
+
+
+def test_a_circle_of_tokens_that_the_vault_does_not_have_is_given_up():
+    book = ledger(usdc=USDC.amount(100))
+    pools = (v2_pool(4, WETH, LINK, 1e7), v2_pool(5, LINK, UNI, 1e7), v2_pool(6, WETH, UNI, 1e7))
+    book.pools.update({pool.name: pool for pool in pools})
+    circle = [trade(pools[0], WETH, LINK, 100), trade(pools[1], LINK, UNI, 100), trade(pools[2], UNI, WETH, 100)]
+    assert carry_out(book, circle) == circle
+    assert (book.swaps, book.change) == ([], {})
+
+
+def test_the_vault_keeps_what_the_pool_would_take_for_nothing():
+    book = ledger(usdc=USDC.amount(1e5))
+    # A raw unit of WBTC-like coarseness on the other side: many inputs pay the same.
+    coarse = TO_WETH.model_copy(update={"reserve1": 1000})
+    book.pools[coarse.name] = coarse
+    carry_out(book, [trade(coarse, USDC, WETH, 60_000)])
+    (swap,) = book.swaps
+    assert swap.amount_in < USDC.amount(60_000)
+    assert coarse.swap(USDC.address, WETH.address, swap.amount_in).amount_out == swap.amount_out
+    assert coarse.swap(USDC.address, WETH.address, swap.amount_in - 1).amount_out < swap.amount_out
+
+
+def test_a_hair_too_much_for_the_ticks_that_are_known_is_taken_back():
+    pool = v3_pool(7, USDC, WETH, 1e6, widths=(2,))
+    low, high = 1, USDC.amount(1e6)
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            pool.swap(USDC.address, WETH.address, middle)
+            low = middle
+        except SwapError:
+            high = middle
+    book = ledger((pool,), usdc=USDC.amount(1e6))
+    assert carry_out(book, [Trade(pool.name, USDC.address, WETH.address, low + 1)]) == []
+    assert low * 0.9999999 < book.swaps[0].amount_in <= low
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(POOLS), st.booleans(), st.integers(1, 100_000)),
+        min_size=1,
+        max_size=3,
+        unique_by=lambda entry: entry[0].name,
+    ),
+    st.integers(0, 100_000),
+)
+def test_the_books_always_balance(entries, dollars):
+    book = ledger(usdc=USDC.amount(dollars))
+    coins = {coin.address: coin for coin in (USDC, WETH, LINK)}
+    carry_out(
+        book,
+        [
+            trade(pool, *(coins[token] for token in (pool.tokens if forwards else pool.tokens[::-1])), usd)
+            for pool, forwards, usd in entries
+        ],
+    )
+    here = dict(book.sent)
+    for swap in book.swaps:
+        assert here.get(swap.token_in, 0) >= swap.amount_in
+        here[swap.token_in] -= swap.amount_in
+        here[swap.token_out] = here.get(swap.token_out, 0) + swap.amount_out
+    assert {token: here.get(token, 0) - book.sent.get(token, 0) for token in book.change} == book.change
+    assert all(amount <= book.balances[token] for token, amount in book.sent.items())

@@ -1,0 +1,98 @@
+"""Which pools are used when each one costs gas, and which pair of a pool with many."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from builders import LINK, UNI, USDC, WBTC, WETH, policy, snapshot, v2_pool, weighted_pool
+from graphs import graph
+
+from keeper.policy.decide import problem_of
+from keeper.routing.plan import Problem, optimise
+from keeper.routing.selection import select
+from keeper.routing.solver import solve
+
+HALVES = {USDC: (0.7, 0.5), WETH: (0.3, 0.5)}
+
+
+def problem(basket, pools, **asked) -> Problem:
+    return problem_of(snapshot(basket, pools, limits=None), policy(**asked))[0]
+
+
+def chosen(question: Problem, toll: float) -> set[str]:
+    market = question.market
+    best = select(market, question.goal(), question.routable, np.full(market.size, toll))
+    return {market.pools[market.pool[e]].name for e in best.solution.used}
+
+
+def test_without_tolls_every_pool_that_helps_is_used():
+    twins = (v2_pool(1, USDC, WETH, 1e7), v2_pool(2, USDC, WETH, 1e7))
+    assert chosen(problem(HALVES, twins), 0) == {pool.name for pool in twins}
+
+
+def test_a_toll_above_what_a_second_pool_saves_leaves_it_out():
+    deep, shallow = v2_pool(1, USDC, WETH, 1e8), v2_pool(2, USDC, WETH, 1e6)
+    assert chosen(problem(HALVES, (deep, shallow)), 1) == {deep.name, shallow.name}
+    assert chosen(problem(HALVES, (deep, shallow)), 100) == {deep.name}
+
+
+def test_a_pool_that_is_idle_where_gas_is_free_is_found_where_it_is_not():
+    around = (v2_pool(1, USDC, LINK, 1e9, fee_pips=100), v2_pool(2, WETH, LINK, 1e9, fee_pips=100))
+    direct = v2_pool(3, USDC, WETH, 1e9, fee_pips=10_000)
+    question = problem(HALVES, (*around, direct))
+    assert chosen(question, 0) == {pool.name for pool in around}
+    # Two hops at 0.01% and one at 1% differ by about $2,000.
+    assert chosen(question, 1000) == {pool.name for pool in around}
+    assert chosen(question, 3000) == {direct.name}
+
+
+def test_a_toll_above_all_gain_leaves_nothing():
+    assert chosen(problem(HALVES, (v2_pool(1, USDC, WETH, 1e7),)), 1e6) == set()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_up_to_twelve_pools_the_best_set_is_found(seed):
+    facts, asked = graph(seed, tokens=5, assets=4, pools=9, nav=1e6, penalty=0.3, depth=(1e5, 1e8), noise=0.002)
+    question = problem_of(facts, asked)[0]
+    market, goal, toll = question.market, question.goal(), np.full(9, 40.0)
+    best = select(market, goal, question.routable, toll)
+    values = [question.hold]
+    for size in range(1, 10):
+        for curves in combinations(range(9), size):
+            on = np.zeros(9, dtype=np.int64)
+            on[list(curves)] = 1
+            found = solve(market, goal, on * question.routable)
+            values.append(found.value - 40.0 * len(found.used))
+    assert best.value == pytest.approx(max(values), abs=1e-8 * 1e6)
+    assert best.bound >= max(values) - 1e-8 * 1e6
+
+
+def test_of_a_pool_with_many_tokens_one_pair_is_used():
+    pool = weighted_pool(1, {USDC: 0.4, WETH: 0.3, LINK: 0.3}, 1e7)
+    plan = optimise(problem({USDC: (0.6, 0.4), WETH: (0.1, 0.25), LINK: (0.3, 0.35)}, (pool,)))
+    # Of the two that are short, the one that is further off.
+    assert [(swap.token_in, swap.token_out) for swap in plan.swaps] == [(USDC.address, WETH.address)]
+
+
+def test_an_asset_without_a_route_stays_and_is_named():
+    question = problem({USDC: (0.6, 0.4), WETH: (0.2, 0.3), UNI: (0.2, 0.3)}, (v2_pool(1, USDC, WETH, 1e8),))
+    plan = optimise(question)
+    assert question.unreached == (UNI.address,)
+    assert (plan.changes[2], plan.changes[1] > 0) == (0, True)
+
+
+def test_pools_that_no_route_leads_through_are_ignored():
+    apart, dead_end = v2_pool(1, LINK, UNI, 1e8), v2_pool(2, USDC, WBTC, 1e8)
+    way = v2_pool(3, USDC, WETH, 1e8)
+    question = problem(HALVES, (apart, dead_end, way))
+    assert question.routable.tolist() == [0, 0, 1]
+    assert {swap.pool for swap in optimise(question).swaps} == {way.name}
+
+
+def test_the_prices_of_ignored_pools_let_them_earn_nothing():
+    apart, dead_end = v2_pool(1, LINK, UNI, 1e8), v2_pool(2, USDC, WBTC, 1e8)
+    plan = optimise(problem(HALVES, (apart, dead_end, v2_pool(3, USDC, WETH, 1e8))))
+    dual = plan.certificate.dual
+    assert dual[WBTC.address] == pytest.approx(60_000 * dual[USDC.address], rel=1e-6)
+    assert dual[LINK.address] < 1e-6
+    assert dual[UNI.address] < 1e-6
