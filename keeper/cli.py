@@ -360,22 +360,24 @@ def replay(decision_id: int, config_path: Path, live: bool, as_json: bool) -> in
 @click.argument("why")
 @config_option
 @mode_option
-def halt(why: str, config_path: Path, live: bool) -> int:
+@as_json
+def halt(why: str, config_path: Path, live: bool, as_json: bool) -> int:
     """Let the keeper trade no more, for the reason WHY; it goes on watching and reporting."""
-    with _journal(config_path, live) as journal:
+    with _journal(config_path, live, create=True) as journal:
         journal.halt(why)
-    click.echo(f"halted: {why}")
+    click.echo(json.dumps({"halted": why}) if as_json else f"halted: {why}")
     return 0
 
 
 @app.command()
 @config_option
 @mode_option
-def resume(config_path: Path, live: bool) -> int:
+@as_json
+def resume(config_path: Path, live: bool, as_json: bool) -> int:
     """Take a halt back, and the breakers that wait for a person."""
-    with _journal(config_path, live) as journal:
+    with _journal(config_path, live, create=True) as journal:
         journal.resume()
-    click.echo("resumed")
+    click.echo(json.dumps({"halted": None}) if as_json else "resumed")
     return 0
 
 
@@ -383,19 +385,20 @@ def resume(config_path: Path, live: bool) -> int:
 @click.argument("out_path", metavar="FILE", type=click.Path(path_type=Path))
 @config_option
 @mode_option
-def export(out_path: Path, config_path: Path, live: bool) -> int:
+@as_json
+def export(out_path: Path, config_path: Path, live: bool, as_json: bool) -> int:
     """Write all batches and what they did into a .csv or .parquet FILE."""
     from keeper.ops.export import export_intents
 
     with _journal(config_path, live) as journal:
         count = export_intents(journal.intents(10**9), out_path)
-    click.echo(f"{count} batches written to {out_path}")
+    click.echo(json.dumps({"batches": count}) if as_json else f"{count} batches written to {out_path}")
     return 0
 
 
 @contextmanager
-def _journal(config_path: Path, live: bool) -> Iterator[Journal]:
-    """The journal of a mode, to look at; the chain is not asked."""
+def _journal(config_path: Path, live: bool, *, create: bool = False) -> Iterator[Journal]:
+    """The journal of a mode; the chain is not asked. Who only looks does not ``create`` it."""
     import time
 
     from keeper.chain.deployment import Deployment
@@ -404,7 +407,7 @@ def _journal(config_path: Path, live: bool) -> Iterator[Journal]:
 
     config = Config.load(config_path)
     deployment = Deployment.load(config.deployment)
-    store = Store(config.journal_url("live" if live else "dry"))
+    store = Store(config.journal_url("live" if live else "dry"), create=create)
     try:
         yield Journal(store, deployment.chain_id, deployment.vault, deployment.deployment_block.hash, time.time)
     finally:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from keeper.submit.journal import Intent
     from keeper.submit.journal.models import Decision as Decided
 
-_PIPE_WIDTH = 200
+_PIPE_WIDTH = 10_000
 
 
 def table(*columns: str) -> Table:

@@ -381,14 +381,14 @@ def test_on_postgres_a_keeper_takes_its_lock_again_when_its_session_was_cut(post
         reign(second, "test", 60, clock)
 
 
-def test_a_keeper_that_stops_inside_a_transaction_does_not_keep_its_locks(postgres, monkeypatch, clock):
+def test_a_keeper_that_stops_inside_a_transaction_does_not_keep_its_locks(postgres, monkeypatch, clock, stores):
     monkeypatch.setattr(
         store_module,
         "_POSTGRES_SETTINGS",
         store_module._POSTGRES_SETTINGS | {"idle_in_transaction_session_timeout": "200ms"},
     )
-    url = postgres().render_as_string(hide_password=False)
-    first, second = Store(url), Store(url)
+    url = postgres()
+    first, second = stores(url), stores(url)
     reign(first, "test", 60, clock)
     with pytest.raises(JournalError), first.write():  # noqa: PT012 - it is the end of the transaction that fails
         clock.now += 60

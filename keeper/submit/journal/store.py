@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,11 +116,13 @@ class Store:
                 for name in ("page_count", "freelist_count", "page_size")
             )
             if 2 * free > pages and free * size > _WORTH_SHRINKING:
-                # It frees a page with each step, and SQLAlchemy takes only as many steps as there are rows.
+                # It frees a page with each step, and only a script is stepped to its end.
                 driver = connection.connection.driver_connection
                 assert driver is not None  # noqa: S101  it is connected
-                driver.execute("PRAGMA incremental_vacuum").fetchall()
-                connection.commit()
+                try:
+                    driver.executescript("PRAGMA incremental_vacuum")
+                except sqlite3.Error as error:
+                    raise JournalError(f"the journal {self.name} refused: {_reason(error)}") from None
 
     @contextmanager
     def write(self) -> Iterator[Session]:
