@@ -273,10 +273,12 @@ def run(
     while not stop.is_set():
         try:
             header = service.keeper.endpoint.header()
-            if service.journal.store.reign is not None:
-                # Also while the chain stands still. Not while the node is gone: a standby may have a better one.
-                service.journal.store.reign.renew()
-            if header.hash != seen:
+            if header.hash == seen:
+                # A tick renews by itself; while the chain stands still nothing else does. Not while the node is gone:
+                # a standby may have a better one.
+                if service.journal.store.reign is not None:
+                    service.journal.store.reign.renew()
+            else:
                 seen = header.hash
                 started = time.monotonic()
                 outcome = tick(service, header)

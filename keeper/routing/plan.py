@@ -104,6 +104,12 @@ class Problem:
         return Market.of(self.pools, self.unit_values)
 
     @cached_property
+    def toll(self) -> Floats:
+        """What the gas of each curve costs, USD."""
+        market = self.market
+        return np.array([self.gas_usd(self.gas_units.of(market.pools[place].kind)) for place in market.pool])
+
+    @cached_property
     def routable(self) -> Ints:
         """1 for each curve that some way from the basket to the basket can lead through, else 0.
 
@@ -280,9 +286,7 @@ def optimise(problem: Problem) -> Plan:
     """
     allowed = problem.routable
     goal = problem.goal()
-    toll = np.array(
-        [problem.gas_usd(problem.gas_units.of(problem.market.pools[place].kind)) for place in problem.market.pool]
-    )
+    toll = problem.toll
     ledger = Ledger(
         {pool.name: pool for pool in problem.pools},
         {asset.token: asset.balance for asset in problem.snapshot.vault.assets},

@@ -118,11 +118,8 @@ def _at(search: _Search, smoothed: Solution) -> Solution:
 
 
 def _of_tokens(goal: Goal, solution: Solution) -> float:
-    c = goal.gain - solution.nu - solution.multipliers @ goal.rows
-    psi = solution.psi
-    distance = goal.excess + psi
-    weighted = goal.penalty[0] * distance if len(goal.penalty) == 1 else goal.penalty @ distance
-    return float(c @ psi - distance @ weighted / 2 + solution.multipliers @ goal.bounds)
+    left = replace(goal, gain=goal.gain - solution.nu - solution.multipliers @ goal.rows)
+    return left.worth(solution.psi) + float(solution.multipliers @ goal.bounds)
 
 
 def _mask(market: Market, curves: list[int]) -> Ints:

@@ -36,8 +36,7 @@ def upper_bound(problem: Problem, dual: Mapping[str, float]) -> float:
     kernels.trades(
         nu, market.kinds, market.a, market.b, market.params, market.segments, ways, amounts_in, amounts_out, earned
     )
-    toll = np.array([problem.gas_usd(problem.gas_units.of(market.pools[place].kind)) for place in market.pool])
-    arbs = upper_arbs(market, problem.routable, toll, earned)
+    arbs = upper_arbs(market, problem.routable, problem.toll, earned)
 
     def of_tokens(multipliers: Floats) -> tuple[float, Floats]:
         c = goal.gain - nu - multipliers @ goal.rows

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from eth_utils.address import to_checksum_address
@@ -248,18 +248,24 @@ class Engine:
             return Waiting(f"{last.kind} {last.hash} waits to be mined; a dearer one would pass the budget")
         if kind == "cancel" and gas * max_fee > budget:
             return Waiting(f"account nonce {intent.account_nonce} is stuck and cancelling it would pass the budget")
-        transaction = Transaction(
+        transaction = self._self_transfer(intent.account_nonce, max_fee, tip)
+        if kind == "batch":
+            transaction = replace(transaction, to=intent.vault.address, data=order_call(intent.order), gas=gas)
+        self._sign_and_send(intent, kind, transaction, head)
+        return Waiting(f"sent a dearer {kind} with account nonce {intent.account_nonce}: {max_fee} wei per gas at most")
+
+    def _self_transfer(self, nonce: int, max_fee: int, tip: int) -> Transaction:
+        """Uses up an account nonce and does nothing else."""
+        return Transaction(
             chain_id=self.deployment.chain_id,
             sender=self.signer.address,
-            to=intent.vault.address if kind == "batch" else self.signer.address,
-            data=order_call(intent.order) if kind == "batch" else b"",
-            nonce=intent.account_nonce,
-            gas=gas,
+            to=self.signer.address,
+            data=b"",
+            nonce=nonce,
+            gas=CANCEL_GAS,
             max_fee_per_gas=max_fee,
             max_priority_fee_per_gas=tip,
         )
-        self._sign_and_send(intent, kind, transaction, head)
-        return Waiting(f"sent a dearer {kind} with account nonce {intent.account_nonce}: {max_fee} wei per gas at most")
 
     # A journal that was lost
 
@@ -297,17 +303,7 @@ class Engine:
             )
         )
         max_fee, tip = fees(head.base_fee_per_gas, self.endpoint.quantity("eth_maxPriorityFeePerGas"), None)
-        transaction = Transaction(
-            chain_id=self.deployment.chain_id,
-            sender=self.signer.address,
-            to=self.signer.address,
-            data=b"",
-            nonce=account_nonce,
-            gas=CANCEL_GAS,
-            max_fee_per_gas=max_fee,
-            max_priority_fee_per_gas=tip,
-        )
-        self._sign_and_send(intent, "cancel", transaction, head)
+        self._sign_and_send(intent, "cancel", self._self_transfer(account_nonce, max_fee, tip), head)
         self.journal.know(nonce, head.number)
         return Waiting(
             f"the journal does not know {len(missed)} of this key's batches:"

@@ -16,6 +16,7 @@ from keeper.chain.lens import Reading
 from keeper.chain.rpc import Endpoint
 from keeper.domain.decision import Decision
 from keeper.domain.errors import InputError
+from keeper.policy.guard import Outcome as MeasuredBatch
 from keeper.submit.errors import SendError, SimulationError
 from keeper.submit.signer import SignedTransaction, Signer, check_may_sign
 from keeper.units import BPS, WAD, format_units, mul_div_up
@@ -170,23 +171,23 @@ def sign(endpoint: Endpoint, signer: Signer, transaction: Transaction) -> Signed
 
 def cost_of(reading: Reading, changes: Mapping[str, int]) -> int:
     """Value lost by net changes of the vault's balances at the prices read, USD WAD."""
-    basket = reading.priced
-    after = [
-        balance + changes.get(facts.token.address, 0)
-        for facts, balance in zip(reading.basket, basket.balances, strict=True)
-    ]
-    return basket.nav - basket.measure(after).nav
+    return reading.priced.nav - _measured(reading, changes).nav
 
 
 def turnover_of(reading: Reading, changes: Mapping[str, int]) -> int:
     """What net changes of the vault's balances turn over, both legs, WAD of NAV, at the prices read."""
+    outcome = _measured(reading, changes)
+    return mul_div_up(outcome.sold + outcome.bought, WAD, reading.priced.nav)
+
+
+def _measured(reading: Reading, changes: Mapping[str, int]) -> MeasuredBatch:
+    """Net changes of the vault's balances as its guard would value them at the prices read."""
     basket = reading.priced
     after = [
         balance + changes.get(facts.token.address, 0)
         for facts, balance in zip(reading.basket, basket.balances, strict=True)
     ]
-    outcome = basket.measure(after)
-    return mul_div_up(outcome.sold + outcome.bought, WAD, basket.nav)
+    return basket.measure(after)
 
 
 def predicted_changes(decision: Decision) -> dict[str, int]:
