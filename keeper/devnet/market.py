@@ -70,7 +70,9 @@ def pair_trade(reserve0: int, reserve1: int, side0: Side, side1: Side) -> tuple[
     else:
         reserve, product = reserve1, reserve0 * reserve1 * numerator // denominator
     root = isqrt((1997 * reserve) ** 2 - 4 * 997 * 1000 * (reserve**2 - product))
-    return zero_for_one, max(0, (root - 1997 * reserve) // (2 * 997))
+    amount = max(0, (root - 1997 * reserve) // (2 * 997))
+    bought = 997 * amount * (reserve1 if zero_for_one else reserve0) // (1000 * reserve + 997 * amount)
+    return zero_for_one, amount if bought else 0  # a pair refuses a swap that buys nothing
 
 
 class Trade(NamedTuple):

@@ -23,6 +23,7 @@ ROOMS = (
     "loop",
     "report",
     "picture",
+    "stress",
     "cli",
 )
 """Ground floor first."""
