@@ -203,7 +203,7 @@ class Endpoints(Endpoint):
     def check_chain_id(self, expected: int) -> None:
         """Asks every endpoint anew. Raises `WrongChainError` if none but those of other chains answers."""
         if expected != self.chain_id:
-            raise WrongChainError(f"the endpoints are those of chain {self.chain_id}, but chain {expected} is asked for")
+            raise WrongChainError(f"the endpoints are those of chain {self.chain_id}, not of chain {expected}")
         _, errors = self._gather(self._audible(), self._admit, enough=len(self._members))
         choice = self._choose()
         if choice.order:

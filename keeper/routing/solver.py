@@ -31,7 +31,7 @@ _STEPS = 200
 
 
 def slope(penalty: Floats, distance: Floats) -> Floats:
-    """Q d, the slope of d Q d / 2, for distances d, shape (n,). ``penalty`` is Q: (1, n) if it is diagonal, or (n, n)."""
+    """Q d, the slope of d Q d / 2, for distances d, shape (n,). ``penalty`` is Q: (1, n) if diagonal, or (n, n)."""
     return penalty[0] * distance if len(penalty) == 1 else penalty @ distance
 
 
