@@ -323,7 +323,7 @@ def _open(endpoint: Endpoint, spec: Market, seed: int) -> None:
     token0, token1 = pool.tokens
     side0, side1 = (Side(TOKENS[symbol].decimals, _first_answer(symbol)) for symbol in pool.symbols)
     label = f"{seed}/{spec.kind}/{spec.base}/{spec.quote}/{spec.fee}"
-    usd = spec.usd * liquidity.jitter(label) // market.BPS
+    usd = spec.usd * liquidity.jitter(label) // liquidity.BPS
     abi = interface("DevLiquidity")
     if spec.kind == "uniswap_v2":
         reserves = liquidity.pair_reserves(side0, side1, usd)
@@ -343,7 +343,7 @@ def _open(endpoint: Endpoint, spec: Market, seed: int) -> None:
 def _open_vault_pool(endpoint: Endpoint, spec: VaultMarket, seed: int) -> None:
     symbols = _vault_symbols(spec)
     tokens = [TOKENS[symbol].address for symbol in symbols]
-    usd = spec.usd * liquidity.jitter(f"{seed}/{spec.kind}/{'/'.join(symbols)}/{spec.fee}") // market.BPS
+    usd = spec.usd * liquidity.jitter(f"{seed}/{spec.kind}/{'/'.join(symbols)}/{spec.fee}") // liquidity.BPS
     total = sum(spec.weights.values())
     nobodies = [_NOBODY] * len(tokens)
     name, fee = f"{'-'.join(symbols)} pool", spec.fee * WAD // 10**6
