@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from keeper.chain.errors import Refused, RpcError
+from keeper.chain.errors import Refused, RpcError, WrongChainError
 from keeper.domain.errors import InputError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         code: int | None = app.main(args=arguments, prog_name="keeper", standalone_mode=False)
     except click.ClickException as error:
         return _stop(error.format_message(), BAD_USAGE)
-    except InputError as error:
+    except (InputError, WrongChainError) as error:
         return _stop(str(error), BAD_USAGE)
     except Refused as refusal:
         return _stop(f"refused: {refusal}", REFUSED)

@@ -28,7 +28,7 @@ from typing import Any, Self, TypeVar
 from eth_utils.crypto import keccak
 from pydantic import Field, model_validator
 
-from keeper.chain.errors import NodeError, RpcError, UnansweredError, one_line
+from keeper.chain.errors import NodeError, RpcError, UnansweredError, WrongChainError, one_line
 from keeper.chain.failover import (
     Choice,
     Health,
@@ -43,7 +43,6 @@ from keeper.chain.failover import (
 )
 from keeper.chain.fields import Strict, Url
 from keeper.chain.rpc import Endpoint, Header
-from keeper.domain.errors import InputError
 
 _T = TypeVar("_T")
 
@@ -101,10 +100,6 @@ class EndpointStatus:
     head: int | None
     lag_blocks: int | None
     reason: str | None
-
-
-class WrongChainError(RpcError):
-    """An endpoint follows another chain than the one it was configured for."""
 
 
 class Endpoints(Endpoint):
@@ -167,6 +162,21 @@ class Endpoints(Endpoint):
             return self._agreed_call(ask, pinned)
         return self._failover(lambda index: self._ask(index, ask), pinned)
 
+    def batch(self, requests: Sequence[tuple[str, tuple[Any, ...]]]) -> list[Any]:
+        """As `Endpoint.batch`: of one endpoint, or with a quorum each request by itself."""
+        if self._tolerance.quorum > 1:
+            return [self._result_of(method, params) for method, params in requests]
+        pinned = pinned_hash([param for _, params in requests for param in params])
+        return self._failover(lambda index: self._ask(index, lambda member: member.batch(requests)), pinned)
+
+    def _result_of(self, method: str, params: tuple[Any, ...]) -> Any:
+        try:
+            return self.request(method, *params)
+        except NodeError as error:
+            if error.data is None:
+                raise
+            return error
+
     def quantity(self, method: str, *params: Any) -> int:
         pinned = pinned_hash(params)
         return self._failover(lambda index: self._ask(index, lambda member: member.quantity(method, *params)), pinned)
@@ -191,19 +201,19 @@ class Endpoints(Endpoint):
         return self._failover(lambda index: self._ask_header(index, block))
 
     def check_chain_id(self, expected: int) -> None:
-        """Asks every endpoint anew. Raises `InputError` if none but those of other chains answers."""
+        """Asks every endpoint anew. Raises `WrongChainError` if none but those of other chains answers."""
         if expected != self.chain_id:
-            raise InputError(f"the endpoints are those of chain {self.chain_id}, but chain {expected} is asked for")
+            raise WrongChainError(f"the endpoints are those of chain {self.chain_id}, not of chain {expected}")
         _, errors = self._gather(self._audible(), self._admit, enough=len(self._members))
         choice = self._choose()
         if choice.order:
             return
         if any(isinstance(error, WrongChainError) for error in errors.values()):
-            raise InputError("; ".join(str(error) for error in errors.values()))
+            raise WrongChainError("; ".join(str(error) for error in errors.values()))
         raise self._nobody(choice, errors)
 
     def is_development_node(self) -> bool:
-        """Asks every endpoint anew. Raises `InputError` if some are development nodes and others are not."""
+        """Asks every endpoint anew. Raises `WrongChainError` if some are development nodes and others are not."""
         answers, errors = self._gather(
             self._audible(),
             lambda index: self._ask(index, lambda member: member.is_development_node()),
@@ -213,7 +223,7 @@ class Endpoints(Endpoint):
             raise self._nobody(self._choose(), errors)
         if len(set(answers.values())) > 1:
             names = ", ".join(self._members[index].name for index, answer in answers.items() if answer)
-            raise InputError(f"these are development nodes, and the other endpoints are not: {names}")
+            raise WrongChainError(f"these are development nodes, and the other endpoints are not: {names}")
         return answers.popitem()[1]
 
     # Beyond it
