@@ -1,7 +1,7 @@
 """What the keeper is told: when to trade, how far, and when to refuse."""
 
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,37 +9,9 @@ from pydantic import Field, model_validator
 
 from keeper.domain.errors import InputError
 from keeper.domain.snapshot import Snapshot
+from keeper.domain.trigger import Trigger
 from keeper.pools.base import Model
 from keeper.units import Fraction, Number, Uint
-
-
-class Always(Model):
-    """Look for a rebalance at every opportunity."""
-
-    kind: Literal["always"] = "always"
-
-
-class Band(Model):
-    """Look for a rebalance once any asset's weight w has left the band around its target t."""
-
-    kind: Literal["band"] = "band"
-    absolute: Fraction | None = Field(
-        default=None,
-        exclude_if=lambda width: width is None,
-        description="fires when |w - t| is above this; fraction of NAV",
-    )
-    relative: Fraction | None = Field(
-        default=None, exclude_if=lambda width: width is None, description="fires when |w - t| is above this times t"
-    )
-
-    @model_validator(mode="after")
-    def _has_a_width(self) -> Self:
-        if self.absolute is None and self.relative is None:
-            raise ValueError("a band needs absolute or relative, or both")
-        return self
-
-
-Trigger = Annotated[Always | Band, Field(discriminator="kind")]
 
 Gas = Annotated[int, Field(ge=0)]
 
@@ -103,6 +75,17 @@ class Covariance(Model):
         return matrix + ridge
 
 
+class Memory(Model):
+    """How much of the past is kept for forecasts: oracle prices at an even interval."""
+
+    interval_seconds: Annotated[int, Field(ge=60, le=30 * 86_400)] = Field(
+        default=86_400, description="time between two prices; seconds, 60 to 30 days"
+    )
+    samples: Annotated[int, Field(ge=2, le=1000)] = Field(
+        default=90, description="how many prices of each asset are kept; 2 to 1000"
+    )
+
+
 class Policy(Model):
     """How the keeper decides. Only ``trigger`` and ``tracking_penalty`` must be given."""
 
@@ -164,4 +147,9 @@ class Policy(Model):
         exclude_if=lambda band: band is None,
         description="filter: leave out pools whose price of two assets is further from the oracle's; fraction, above 0;"
         " off if absent",
+    )
+    memory: Memory = Field(
+        default=Memory(),
+        exclude_if=lambda memory: memory == Memory(),
+        description="how much of the past is kept for forecasts",
     )
