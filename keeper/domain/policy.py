@@ -36,11 +36,17 @@ class GasUnits(Model):
         return units
 
 
+# A list in a YAML file has come as a list, which is no tuple where conversions are refused.
+_Row = Annotated[tuple[Number, ...], Field(strict=False)]
+
+
 class Covariance(Model):
     """A covariance matrix of the basket, relative to that of the typical asset: the identity changes nothing."""
 
-    tokens: tuple[str, ...] = Field(description="addresses or symbols of all assets, in the order of the matrix")
-    matrix: tuple[tuple[Number, ...], ...] = Field(description="symmetric, no negative eigenvalue")
+    tokens: tuple[str, ...] = Field(
+        strict=False, description="addresses or symbols of all assets, in the order of the matrix"
+    )
+    matrix: tuple[_Row, ...] = Field(strict=False, description="symmetric, no negative eigenvalue")
 
     @model_validator(mode="after")
     def _is_a_covariance(self) -> Self:

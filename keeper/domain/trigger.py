@@ -77,14 +77,14 @@ class AnyOf(Model):
     """Look for a rebalance when one of several triggers does."""
 
     kind: Literal["any"] = "any"
-    of: Annotated[tuple[Trigger, ...], Field(min_length=1)] = Field(description="triggers, one or more")
+    of: Annotated[tuple[Trigger, ...], Field(min_length=1, strict=False)] = Field(description="triggers, one or more")
 
 
 class AllOf(Model):
     """Look for a rebalance when all of several triggers do."""
 
     kind: Literal["all"] = "all"
-    of: Annotated[tuple[Trigger, ...], Field(min_length=1)] = Field(description="triggers, one or more")
+    of: Annotated[tuple[Trigger, ...], Field(min_length=1, strict=False)] = Field(description="triggers, one or more")
 
 
 Trigger = Annotated[Always | Band | Calendar | AnyOf | AllOf, Field(discriminator="kind")]
