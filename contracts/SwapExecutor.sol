@@ -100,7 +100,7 @@ contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
             let due := tload(key)
             // Cleared on use: a pool is paid once.
             tstore(key, 0)
-            if eq(shl(160, due), shl(160, asked)) { token := shr(96, due) }
+            if iszero(or(xor(shl(160, due), shl(160, asked)), shr(128, asked))) { token := shr(96, due) }
         }
         if (token == address(0)) revert UnexpectedCallback(msg.sender);
         token.safeTransfer(msg.sender, asked);
