@@ -168,6 +168,21 @@ class Endpoints(Endpoint):
             return self._agreed_call(ask, pinned)
         return self._failover(lambda index: self._ask(index, ask), pinned)
 
+    def batch(self, requests: Sequence[tuple[str, tuple[Any, ...]]]) -> list[Any]:
+        """As `Endpoint.batch`: of one endpoint, or with a quorum each request by itself."""
+        if self._tolerance.quorum > 1:
+            return [self._result_of(method, params) for method, params in requests]
+        pinned = pinned_hash([param for _, params in requests for param in params])
+        return self._failover(lambda index: self._ask(index, lambda member: member.batch(requests)), pinned)
+
+    def _result_of(self, method: str, params: tuple[Any, ...]) -> Any:
+        try:
+            return self.request(method, *params)
+        except NodeError as error:
+            if error.data is None:
+                raise
+            return error
+
     def quantity(self, method: str, *params: Any) -> int:
         pinned = pinned_hash(params)
         return self._failover(lambda index: self._ask(index, lambda member: member.quantity(method, *params)), pinned)

@@ -1,4 +1,4 @@
-"""The arithmetic of the offline mainnet's market: prices to pool prices, money to liquidity. Pure.
+"""The arithmetic of a market maker: prices to pool prices, money to liquidity. Pure.
 
 Prices are answers of USD feeds, all with the same number of decimals.
 """
