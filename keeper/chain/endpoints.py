@@ -102,6 +102,11 @@ class EndpointStatus:
     reason: str | None
 
 
+Observe = Callable[[str, float, str | None], None]
+"""Is told of each request: the endpoint's name, how long it took in seconds, and by which `Trouble`, "node" or None it
+ended. From several threads."""
+
+
 class Endpoints(Endpoint):
     """Several endpoints of one chain, safe to use from several threads.
 
@@ -136,6 +141,7 @@ class Endpoints(Endpoint):
         self._errors: list[Counter[str]] = [Counter() for _ in urls]
         self._holders: OrderedDict[str, set[int]] = OrderedDict()
         self._late: dict[int, Future[Any]] = {}
+        self.observe: Observe = lambda *_: None
 
     @property
     def members(self) -> tuple[Endpoint, ...]:
@@ -203,7 +209,7 @@ class Endpoints(Endpoint):
     def check_chain_id(self, expected: int) -> None:
         """Asks every endpoint anew. Raises `WrongChainError` if none but those of other chains answers."""
         if expected != self.chain_id:
-            raise WrongChainError(f"the endpoints are those of chain {self.chain_id}, not of chain {expected}")
+            raise WrongChainError(f"the endpoints are of chain {self.chain_id}, but chain {expected} is asked for")
         _, errors = self._gather(self._audible(), self._admit, enough=len(self._members))
         choice = self._choose()
         if choice.order:
@@ -303,24 +309,36 @@ class Endpoints(Endpoint):
         if self._anchor is None:
             return None
         number, expected = self._anchor
-        found = self._timed(index, lambda member: member.header(number)).hash
-        return None if found == expected else f"{name} follows another chain: its block {number} is {found}"
+        try:
+            found = self._timed(index, lambda member: member.header(number)).hash
+        except (UnansweredError, NodeError):
+            raise
+        except RpcError as error:  # there is none
+            return f"{error}: it follows another chain, or is not in sync"
+        if found == expected:
+            return None
+        return f"{name} follows another chain with the same id: its block {number} is {found}, and not {expected}"
 
     def _timed(self, index: int, ask: Callable[[Endpoint], _T]) -> _T:
         started = self._now()
+        trouble: str | None = None
         try:
             answer = ask(self._members[index])
         except UnansweredError as error:
+            trouble = error.kind
             self._failed(index, error)
             raise
         except NodeError as error:
             # A revert is a result like any other, and the lens's only one.
-            self._answered(index, "node" if error.data is None else None)
+            trouble = "node" if error.data is None else None
+            self._answered(index, trouble)
             raise
         finally:
+            took = self._now() - started
             with self._lock:
                 self._requests[index] += 1
-                self._latency[index] += self._now() - started
+                self._latency[index] += took
+            self.observe(self._members[index].name, took, trouble)
         self._answered(index)
         return answer
 
@@ -516,7 +534,10 @@ class Endpoints(Endpoint):
             return next(iter(errors.values()))
         reasons = dict(choice.passed_over) | {index: str(error) for index, error in errors.items()}
         said = "; ".join(reasons[index] for index in sorted(reasons))
-        return RpcError(f"{why or f'no endpoint of chain {self.chain_id} can be used'}: {said}")
+        with self._lock:
+            foreign = all(health.excluded for health in self._health)
+        error = WrongChainError if foreign else RpcError
+        return error(f"{why or f'no endpoint of chain {self.chain_id} can be used'}: {said}")
 
 
 def pinned_hash(params: Sequence[Any]) -> str | None:
