@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from stage import LIMITS, OWNER, SIZE
 
 from keeper.chain import artifacts
 from keeper.chain.deployment import Deployment
@@ -15,7 +16,6 @@ from keeper.devnet import DEV_KEYS, FACTORIES, Devnet
 from keeper.devnet.world import transact
 from keeper.loop import Keeper
 from keeper.submit.deployer import DeployConfig, FeedConfig, deploy
-from stage import LIMITS, OWNER, SIZE
 
 POLICY = {"trigger": {"kind": "band", "absolute": 0.02}, "tracking_penalty": 0.5}
 

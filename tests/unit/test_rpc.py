@@ -24,7 +24,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if isinstance(request, list):
-            return self.batch(request)
+            self.batch(request)
+            return
         answer = self.server.answers.get(request["method"], {"error": {"code": -32601, "message": "Method not found"}})
         self.send_response(answer if isinstance(answer, int) else 200)
         for header in self.server.headers.items():
