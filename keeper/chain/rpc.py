@@ -9,8 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from keeper.chain.errors import NodeError, RpcError, Trouble, UnansweredError, one_line
-from keeper.domain.errors import InputError
+from keeper.chain.errors import NodeError, RpcError, Trouble, UnansweredError, WrongChainError, one_line
 
 # What nodes that anyone can mint money on call themselves.
 _DEVELOPMENT_CLIENTS = ("anvil", "hardhat", "ganache")
@@ -145,10 +144,13 @@ class Endpoint:
             raise self._garbage("gave a block without an EIP-1559 header") from None
 
     def check_chain_id(self, expected: int) -> None:
-        """Raises `InputError` if the node follows another chain."""
+        """Raises `WrongChainError` if the node follows another chain."""
         actual = self.quantity("eth_chainId")
         if actual != expected:
-            raise InputError(f"{self.name} follows chain {actual}, but the configuration says chain_id {expected}")
+            raise WrongChainError(f"{self.name} follows chain {actual}, but the configuration says chain_id {expected}")
+
+    def refuse_old(self, header: Header) -> None:
+        """Raises `RpcError` if a block is too old to act on any more. One endpoint by itself does not judge that."""
 
     def is_development_node(self) -> bool:
         """Whether anyone could make money and history here: anvil, hardhat or ganache, also behind a proxy."""

@@ -21,7 +21,7 @@ from eth_utils.address import to_checksum_address
 
 from keeper.chain import artifacts, bindings
 from keeper.chain.deployment import Deployment
-from keeper.chain.errors import NodeError, RpcError
+from keeper.chain.errors import NodeError, RpcError, WrongChainError
 from keeper.chain.lens import explain_price_error
 from keeper.chain.rpc import Endpoint
 from keeper.cli import main
@@ -30,8 +30,9 @@ from keeper.devnet import DEV_KEYS, FACTORIES, TOKENS, Devnet
 from keeper.devnet.tables import BALANCER_VAULT, POOL_MANAGER
 from keeper.devnet.world import transact
 from keeper.domain import InputError, load_snapshot
-from keeper.loop import Keeper, evaluate, plan
+from keeper.loop import Keeper, plan
 from keeper.ops.preflight import Surroundings, preflight
+from keeper.policy import decide
 from keeper.submit.deployer import DeployConfig, deploy
 from keeper.submit.errors import SendError, SimulationError
 from keeper.submit.order import ZERO_ADDRESS, Order
@@ -459,7 +460,7 @@ def test_another_chain_with_the_same_id_is_one_line(place, command):
     place.redeploy(deployment_block=block.model_copy(update={"hash": "0x" + "00" * 32}))
     code, _, err = place.run(*command)
     assert code == 2
-    assert_one_line(err, "this is another chain with the same id")
+    assert_one_line(err, "follows another chain with the same id")
 
 
 def test_a_chain_that_is_behind_the_deployment_is_one_line(place):
@@ -467,7 +468,7 @@ def test_a_chain_that_is_behind_the_deployment_is_one_line(place):
     place.redeploy(deployment_block=block.model_copy(update={"number": 10**9}))
     code, _, err = place.run("status")
     assert code == 2
-    assert_one_line(err, "before the deployment in block 1000000000")
+    assert_one_line(err, "has no block 1000000000: it follows another chain, or is not in sync")
 
 
 @pytest.mark.parametrize("command", [["check"], ["status"], ["run", "--once", "--live"]])
@@ -644,8 +645,9 @@ def batch(place):
     """A reading, the decision made at it, the encoded order and a signer."""
     keeper = place.keeper
     reading = keeper.read()
-    decision = evaluate(keeper, reading)
-    order = plan(reading, decision, 300)
+    snapshot = reading.snapshot()
+    decision = decide(snapshot, keeper.config.policy)
+    order = plan(reading, snapshot, decision, 300)
     signer = unlock(EnvironmentKey(kind="environment", variable="KEEPER_KEY"))
     return SimpleNamespace(
         endpoint=place.endpoint, reading=reading, decision=decision, order=order, signer=signer, sending=IMPATIENT
@@ -689,7 +691,7 @@ def test_a_transaction_is_signed_by_its_sender_only(batch):
 
 
 def test_a_transaction_is_not_signed_for_another_chain(batch):
-    with pytest.raises(InputError, match="chain_id 10"):
+    with pytest.raises(WrongChainError, match="chain_id 10"):
         sign(batch.endpoint, batch.signer, replace(prepared(batch), chain_id=10))
 
 

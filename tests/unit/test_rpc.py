@@ -6,9 +6,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from keeper.chain.errors import NodeError, RpcError, UnansweredError
+from keeper.chain.errors import NodeError, RpcError, UnansweredError, WrongChainError
 from keeper.chain.rpc import Endpoint, block_tag, seconds_until, secrets_of
-from keeper.domain import InputError
 
 
 class Server(HTTPServer):
@@ -183,9 +182,9 @@ def test_a_node_that_takes_no_batches_is_quoted(node, endpoint):
         endpoint.batch(BATCH)
 
 
-def test_another_chain_is_bad_input(node, endpoint):
+def test_another_chain_is_told(node, endpoint):
     node.answers["eth_chainId"] = {"result": "0xa"}
-    with pytest.raises(InputError, match="follows chain 10, but the configuration says chain_id 1"):
+    with pytest.raises(WrongChainError, match="follows chain 10, but the configuration says chain_id 1"):
         endpoint.check_chain_id(1)
 
 
