@@ -23,6 +23,7 @@ import click
 
 from keeper.chain.errors import Refused, RpcError, WrongChainError
 from keeper.domain.errors import InputError
+from keeper.stress.commands import stress
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -501,3 +502,6 @@ def _stop(reason: str, code: int) -> int:
 
 def _print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2))
+
+
+app.add_command(stress)
