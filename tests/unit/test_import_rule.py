@@ -23,6 +23,7 @@ ROOMS = (
     "loop",
     "report",
     "picture",
+    "commands",
     "cli",
 )
 """Ground floor first."""
