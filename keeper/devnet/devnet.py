@@ -17,12 +17,13 @@ from eth_utils.address import is_hex_address, to_checksum_address
 from keeper.chain import artifacts
 from keeper.chain.bindings import interface, view
 from keeper.chain.rpc import Endpoint, Header
-from keeper.devnet import market, world
-from keeper.devnet.market import Side
+from keeper.devnet import world
 from keeper.devnet.node import Anvil
 from keeper.devnet.tables import BLOCK_TIME, FEED_DECIMALS, FEEDS, LIQUIDITY, OPERATOR, TOKENS
 from keeper.devnet.world import DevPool, Progress
 from keeper.domain.errors import InputError
+from keeper.market import liquidity
+from keeper.market.liquidity import Side
 
 if TYPE_CHECKING:
     from web3 import Web3
@@ -138,11 +139,11 @@ class Devnet:
                 reserve0, reserve1, _ = view(
                     self.endpoint, "IUniswapV2Pair", pool.address, "getReserves", block="latest"
                 )
-                zero_for_one, amount = market.pair_trade(reserve0, reserve1, side0, side1)
+                zero_for_one, amount = liquidity.pair_trade(reserve0, reserve1, side0, side1)
                 if amount:
                     pairs.append((pool.address, zero_for_one, amount))
                 continue
-            target = market.sqrt_price(side0, side1)
+            target = liquidity.sqrt_price(side0, side1)
             if pool.kind == "uniswap_v4":
                 price = world.manager_price(self.endpoint, pool)
                 if target != price:
@@ -267,7 +268,7 @@ def _digest(seed: int) -> str:
     digest = hashlib.sha256(f"{seed}".encode())
     here = Path(__file__).parent
     sources = sorted((*here.glob("*.py"), *(here.parent / "pools").glob("*.py")))
-    for path in (*sources, artifacts.ROOT / "package-lock.json"):
+    for path in (*sources, Path(liquidity.__file__), artifacts.ROOT / "package-lock.json"):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     for contract in ("DevToken", "DevTokenNoReturn", "DevFeed", "DevLiquidity"):
         digest.update(hashlib.sha256(artifacts.load(contract).runtime).digest())

@@ -15,6 +15,7 @@ ROOMS = (
     "routing",
     "policy",
     "market",
+    "backtest",
     "chain",
     "submit",
     "ops",
