@@ -15,6 +15,7 @@ ROOMS = (
     "routing",
     "policy",
     "market",
+    "backtest",
     "chain",
     "submit",
     "ops",
@@ -23,6 +24,8 @@ ROOMS = (
     "loop",
     "report",
     "picture",
+    "commands",
+    "stress",
     "cli",
 )
 """Ground floor first."""
