@@ -201,9 +201,7 @@ def test_a_fork_with_the_same_chain_id_is_told_apart_by_its_blocks(connect, devn
     connect(anchor=(head.number, head.hash)).check_chain_id(1)
     with pytest.raises(WrongChainError, match=f"follows another chain with the same id: its block {head.number} is "):
         connect(anchor=(head.number, "0x" + "ab" * 32)).check_chain_id(1)
-    with pytest.raises(
-        WrongChainError, match=f"has no block {head.number + 1}: it follows another chain"
-    ):
+    with pytest.raises(WrongChainError, match=f"has no block {head.number + 1}: it follows another chain"):
         connect(anchor=(head.number + 1, "0x" + "ab" * 32)).check_chain_id(1)
 
 

@@ -21,6 +21,7 @@ ROOMS = (
     "devnet",
     "config",
     "loop",
+    "fleet",
     "report",
     "picture",
     "cli",
