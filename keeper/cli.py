@@ -17,12 +17,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from keeper.chain.errors import Refused, RpcError, WrongChainError
+from keeper.commands.options import Command, as_json, config_option, configs_option, log_option
+from keeper.commands.options import print_json as _print_json
+from keeper.commands.targets import targets
 from keeper.domain.errors import InputError
+from keeper.stress.commands import stress
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -33,23 +37,6 @@ if TYPE_CHECKING:
     from keeper.submit.journal import Journal
 
 FAILED, BAD_USAGE, REFUSED = 1, 2, 3
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-
-
-def config_option(command: _Command) -> _Command:
-    """`--config`, the same on every command that reads the chain."""
-    return click.option(
-        "--config",
-        "config_path",
-        type=click.Path(path_type=Path),
-        default=Path("ballast.yaml"),
-        envvar="BALLAST_CONFIG",
-        show_default=True,
-        help="Configuration file (or set BALLAST_CONFIG).",
-    )(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -79,6 +66,9 @@ def _main(arguments: Sequence[str] | None) -> int:
 @click.version_option(package_name="ballast", message="%(version)s")
 def app() -> None:
     """Keeps an on-chain index on its target weights. Nothing is sent without --live."""
+
+
+app.add_command(targets)
 
 
 @app.command()
@@ -222,26 +212,6 @@ def verify(plan_path: Path, snapshot_path: Path, policy_path: Path, as_json: boo
     return 0 if not verdict.problems else _stop(verdict.problems[0], FAILED)
 
 
-def configs_option(command: _Command) -> _Command:
-    """`--config`, on every command that looks after several vaults."""
-    return click.option(
-        "--config",
-        "config_paths",
-        type=click.Path(path_type=Path),
-        multiple=True,
-        default=(Path("ballast.yaml"),),
-        envvar="BALLAST_CONFIG",
-        show_default=True,
-        help="Configuration file, or a directory of nothing but such .yaml files; more than once for several vaults "
-        "(or set BALLAST_CONFIG).",
-    )(command)
-
-
-log_option = click.option(
-    "--log", "level", type=click.Choice(["debug", "info", "warning"]), help="Log to stderr, as JSON lines."
-)
-
-
 @app.command()
 @configs_option
 @click.option("--once", is_flag=True, help="One tick, then exit.")
@@ -330,7 +300,7 @@ class _Nowhere(io.StringIO):
         return len(line)
 
 
-def mode_option(command: _Command) -> _Command:
+def mode_option(command: Command) -> Command:
     """`--live`: which of the two journals."""
     return click.option("--live", is_flag=True, help="The journal of --live, not that of dry runs.")(command)
 
@@ -516,5 +486,4 @@ def _stop(reason: str, code: int) -> int:
     return code
 
 
-def _print_json(value: object) -> None:
-    click.echo(json.dumps(value, indent=2))
+app.add_command(stress)

@@ -20,6 +20,7 @@ from keeper.chain.errors import NodeError, OracleRefused, RpcError, one_line
 from keeper.chain.rpc import Endpoint, Header, block_tag
 from keeper.chain.venues import Venue
 from keeper.domain.errors import InputError
+from keeper.domain.limits import VaultLimits
 from keeper.domain.parse import explain
 from keeper.domain.snapshot import AssetState, Block, Limits, Snapshot, Token, VaultState
 from keeper.policy.guard import Basket
@@ -44,20 +45,6 @@ _VIEW = f"(uint256,uint256,{_VAULT}[],{_LISTED}[],{_ORACLE}[],bytes[][])"
 
 _VAULTS_AT_ONCE = 20
 """Vaults in one call of a batch: with baskets of 32 tokens they stay below the gas that nodes give a call."""
-
-
-class VaultLimits(NamedTuple):
-    """The vault's limits as the contract holds them: fractions in WAD, times in seconds."""
-
-    max_slippage: int
-    max_batch_loss: int
-    loss_budget: int
-    turnover_budget: int
-    dead_band: int
-    min_progress: int
-    dust: int
-    window: int
-    cooldown: int
 
 
 class AuctionTerms(NamedTuple):

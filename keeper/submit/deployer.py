@@ -23,6 +23,7 @@ from keeper.chain.deployment import Deployment, code_hash
 from keeper.chain.fields import Address, Strict
 from keeper.chain.rpc import Endpoint
 from keeper.domain.errors import InputError
+from keeper.domain.limits import LimitsConfig
 from keeper.domain.parse import explain
 from keeper.submit.order import ZERO_ADDRESS
 from keeper.submit.signer import development_addresses
@@ -132,33 +133,6 @@ class AssetConfig(FeedConfig):
 
     weight: Fraction
     amount: Fraction
-
-
-class LimitsConfig(Strict):
-    """The vault's limits. Fractions, and seconds; the contract refuses what is looser than its own hard bounds."""
-
-    max_slippage: Fraction = Decimal("0.01")
-    max_batch_loss: Fraction = Decimal("0.005")
-    loss_budget: Fraction = Decimal("0.01")
-    turnover_budget: Fraction = Decimal("1")
-    dead_band: Fraction = Decimal("0.005")
-    min_progress: Fraction = Decimal("0.001")
-    dust: Fraction = Decimal("0.0001")
-    window: int = 7 * 24 * 3600
-    cooldown: int = 600
-
-    def encoded(self) -> tuple[int, ...]:
-        """In the order of the contract's `Limits`."""
-        fractions = (
-            self.max_slippage,
-            self.max_batch_loss,
-            self.loss_budget,
-            self.turnover_budget,
-            self.dead_band,
-            self.min_progress,
-            self.dust,
-        )
-        return (*(to_wad(fraction) for fraction in fractions), self.window, self.cooldown)
 
 
 class AuctionConfig(Strict):

@@ -26,8 +26,9 @@ from keeper.devnet.tables import BALANCER_AUTHORIZER, OPERATOR, POOL_MANAGER, WE
 from keeper.devnet.world import impersonate, transact
 from keeper.domain import InputError, Swap
 from keeper.pools import Pool
+from keeper.routing.steps import plan_steps
 from keeper.submit.deployer import DeployConfig, deploy
-from keeper.submit.program import encode_program, plan_steps, v4_key
+from keeper.submit.program import encode_program, v4_key
 
 OWNER, _, STRANGER = (key.address for key in DEV_KEYS[:3])
 V2 = UniswapV2Venue(kind="uniswap_v2", factory=FACTORIES["uniswap_v2"])

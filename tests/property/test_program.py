@@ -24,8 +24,9 @@ from keeper.pools import (
     UniswapV4Pool,
     WeightedHolding,
 )
+from keeper.routing.steps import plan_steps
 from keeper.submit.order import Order, OrderBuy, OrderSell
-from keeper.submit.program import encode_program, plan_steps, v4_key
+from keeper.submit.program import encode_program, v4_key
 
 TOKENS = [f"0x{n:040x}" for n in range(0xA1, 0xA6)]
 WETH, ETHER = TOKENS[3], "0x" + "00" * 20

@@ -4,8 +4,9 @@ import pytest
 from builders import LINK, USDC, WBTC, WETH
 
 from keeper.chain.errors import OracleRefused, Refused
-from keeper.chain.lens import AuctionTerms, Reading, TokenFacts, VaultFacts, VaultLimits
+from keeper.chain.lens import AuctionTerms, Reading, TokenFacts, VaultFacts
 from keeper.domain import Block, InputError, Token
+from keeper.domain.limits import VaultLimits
 from keeper.submit.auction import build_fill_order, elapsed_until, obstacle, plan_fill, slippage_after
 from keeper.submit.order import Order
 from keeper.units import WAD

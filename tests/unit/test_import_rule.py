@@ -15,6 +15,7 @@ ROOMS = (
     "routing",
     "policy",
     "market",
+    "backtest",
     "chain",
     "submit",
     "ops",
@@ -24,6 +25,8 @@ ROOMS = (
     "fleet",
     "report",
     "picture",
+    "commands",
+    "stress",
     "cli",
 )
 """Ground floor first."""

@@ -11,7 +11,8 @@ from keeper.pools import (
     UniswapV3Pool,
     UniswapV4Pool,
 )
-from keeper.submit.program import Amount, Recipient, encode_program, plan_steps
+from keeper.routing.steps import Amount, Recipient, plan_steps
+from keeper.submit.program import encode_program
 
 A, B, C = ("0x" + digit * 40 for digit in "abc")
 

@@ -1,4 +1,4 @@
-"""The arithmetic of the offline mainnet's market: prices to pool prices, money to liquidity. Pure.
+"""The arithmetic of a market maker: prices to pool prices, money to liquidity. Pure.
 
 Prices are answers of USD feeds, all with the same number of decimals.
 """
@@ -132,12 +132,15 @@ def _gain(pool: MultiTokenPool, pair: tuple[str, str], worth: Mapping[str, float
     return price * worth[token_out] / worth[token_in]
 
 
-def positions(side0: Side, side1: Side, spacing: int, usd: int, *, stable: bool, label: str) -> list[Position]:
+def positions(
+    side0: Side, side1: Side, spacing: int, usd: int, *, stable: bool, label: str, price: int | None = None
+) -> list[Position]:
     """Overlapping positions around the feeds' price that hold about `usd` whole dollars: narrow to unlimited.
 
-    `label` seeds how wide they are: no two pools and no two seeds have the same ranges.
+    `label` seeds how wide they are: no two pools and no two seeds have the same ranges. `price` is the pool's, as
+    sqrtPriceX96, where it is not that of the feeds.
     """
-    price = sqrt_price(side0, side1)
+    price = sqrt_price(side0, side1) if price is None else price
     tick = tick_at_sqrt_price(price)
     placed = []
     left = BPS

@@ -8,7 +8,7 @@ from builders import COINS, LINK, UNI, USDC, WBTC, WETH, curve_pool, stable_pool
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keeper.devnet.market import BPS, Side, jitter, pair_reserves, pair_trade, positions, sqrt_price, vault_trades
+from keeper.market.liquidity import BPS, Side, jitter, pair_reserves, pair_trade, positions, sqrt_price, vault_trades
 from keeper.pools import MultiTokenPool
 from keeper.pools.tick_math import sqrt_price_at_tick
 
