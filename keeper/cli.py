@@ -17,11 +17,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from keeper.chain.errors import Refused, RpcError, WrongChainError
+from keeper.commands.options import Command, as_json, config_option
+from keeper.commands.options import print_json as _print_json
+from keeper.commands.targets import targets
 from keeper.domain.errors import InputError
 from keeper.stress.commands import stress
 
@@ -35,23 +38,6 @@ if TYPE_CHECKING:
     from keeper.submit.signer import Signer
 
 FAILED, BAD_USAGE, REFUSED = 1, 2, 3
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-
-
-def config_option(command: _Command) -> _Command:
-    """`--config`, the same on every command that reads the chain."""
-    return click.option(
-        "--config",
-        "config_path",
-        type=click.Path(path_type=Path),
-        default=Path("ballast.yaml"),
-        envvar="BALLAST_CONFIG",
-        show_default=True,
-        help="Configuration file (or set BALLAST_CONFIG).",
-    )(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -81,6 +67,9 @@ def _main(arguments: Sequence[str] | None) -> int:
 @click.version_option(package_name="ballast", message="%(version)s")
 def app() -> None:
     """Keeps an on-chain index on its target weights. Nothing is sent without --live."""
+
+
+app.add_command(targets)
 
 
 @app.command()
@@ -306,7 +295,7 @@ def _run_all(keepers: Sequence[tuple[Keeper, Signer | None]], report: Callable[[
         raise failures[0]
 
 
-def mode_option(command: _Command) -> _Command:
+def mode_option(command: Command) -> Command:
     """`--live`: which of the two journals."""
     return click.option("--live", is_flag=True, help="The journal of --live, not that of dry runs.")(command)
 
@@ -498,10 +487,6 @@ def _complain(reason: str) -> None:
 def _stop(reason: str, code: int) -> int:
     _complain(reason)
     return code
-
-
-def _print_json(value: object) -> None:
-    click.echo(json.dumps(value, indent=2))
 
 
 app.add_command(stress)

@@ -24,6 +24,7 @@ ROOMS = (
     "loop",
     "report",
     "picture",
+    "commands",
     "stress",
     "cli",
 )
