@@ -11,8 +11,8 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from keeper.domain import InputError
+from keeper.domain.errors import explain
 from keeper.domain.limits import LimitsConfig
-from keeper.domain.parse import explain
 from keeper.market.feeds import FeedTerms
 from keeper.market.gas import ConstantGas
 from keeper.market.venues import Frictions, Venue
