@@ -456,7 +456,7 @@ def resume_world(setup: Setup, start: Snapshot, prices: Floats) -> World:
         balances=[asset.balance for asset in start.vault.assets],
         targets=start.targets,
         limits=limits,
-        tally=Tally(time - (0 if limits is None else limits.cooldown)),
+        tally=_tally_of(start, limits),
         nonce=start.vault.nonce,
         supply=start.vault.total_supply,
         vault=start.vault.address,
@@ -464,6 +464,19 @@ def resume_world(setup: Setup, start: Snapshot, prices: Floats) -> World:
         number=start.block.number,
         native=symbols.index(setup.native),
     )
+
+
+def _tally_of(start: Snapshot, limits: VaultLimits | None) -> Tally:
+    """The vault's tally as its headroom tells it; where that is full, the cooldown is taken to be over."""
+    now, left = start.block.timestamp, start.vault.limits
+    if limits is None:
+        return Tally(now)
+    if left is None:
+        return Tally(now - limits.cooldown)
+    loss, turnover = limits.loss_budget - left.loss_headroom, limits.turnover_budget - left.turnover_headroom
+    if loss < 0 or turnover < 0:
+        raise InputError("the snapshot's headroom is above the setup's budgets: give the setup the vault's limits")
+    return Tally(now, loss, turnover) if loss or turnover else Tally(now - limits.cooldown)
 
 
 def _run(

@@ -251,23 +251,26 @@ class Venues:
     def _trade(self, j: int, move: float) -> Flow | None:
         """Brings pool j to a log price that is higher by ``move`` by one swap."""
         pool = self.pools[j]
-        zero_for_one = move < 0
-        try:
-            if isinstance(pool, UniswapV2Pool):
-                reserve = pool.reserve0 if zero_for_one else pool.reserve1
-                amount = _input(float(reserve), abs(move), float(self._kept[j]))
-                token_in = pool.token0 if zero_for_one else pool.token1
+        zero_for_one, arbitrage = move < 0, bool(self._arbitraged[j])
+        if isinstance(pool, UniswapV2Pool):
+            reserve = pool.reserve0 if zero_for_one else pool.reserve1
+            amount = _input(float(reserve), abs(move), float(self._kept[j]))
+            token_in = pool.token0 if zero_for_one else pool.token1
+            try:
                 after: TradingPool = pool.swap(token_in, pool.other(token_in), amount).pool
-                flow = Flow(pool.name, zero_for_one, amount, 0, bool(self._arbitraged[j]))
-            else:
-                target = int(pool.sqrt_price_x96 * (1 + expm1(move / 2)))
-                if target == pool.sqrt_price_x96:
-                    return None
-                target = min(max(target, MIN_SQRT_PRICE + 1), MAX_SQRT_PRICE - 1)
+            except SwapError:  # too small to change anything
+                return None
+            flow = Flow(pool.name, zero_for_one, amount, 0, arbitrage)
+        else:
+            target = int(pool.sqrt_price_x96 * (1 + expm1(move / 2)))
+            target = min(max(target, MIN_SQRT_PRICE + 1), MAX_SQRT_PRICE - 1)
+            if target == pool.sqrt_price_x96:
+                return None
+            try:
                 after = pool.swap_to(target)
-                flow = Flow(pool.name, zero_for_one, 0, target, bool(self._arbitraged[j]))
-        except SwapError:  # too small to change anything
-            return None
+            except SwapError as error:
+                raise InputError(f"{error}: begin with a snapshot of more of its ticks") from None
+            flow = Flow(pool.name, zero_for_one, 0, target, arbitrage)
         self._set(j, after)
         return flow
 
