@@ -110,7 +110,7 @@ def test_the_shortest_glide_is_the_vaults_own(stage, run):
     with pytest.raises(NodeError) as raised:
         stage.endpoint.request("eth_call", call, "latest")
     error = bindings.decode_error(raised.value.data)
-    assert error == ("GlideTooShort", {"duration": least - 1, "least": least})
+    assert error == ("GlideTooShort", {"duration": least - 1, "min": least})
 
     code, _, err = run("--duration", str(least - 1))
     assert code == 2
