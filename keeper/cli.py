@@ -15,23 +15,24 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from keeper.chain.errors import Refused, RpcError
+from keeper.chain.errors import Refused, RpcError, WrongChainError
 from keeper.commands.options import Command, as_json, config_option
 from keeper.commands.options import print_json as _print_json
 from keeper.commands.targets import targets
 from keeper.domain.errors import InputError
+from keeper.stress.commands import stress
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from keeper.config import Config
-    from keeper.loop import Keeper, Outcome, Service
+    from keeper.loop import Keeper, Outcome
     from keeper.ops.preflight import Surroundings
     from keeper.submit.journal import Journal
     from keeper.submit.signer import Signer
@@ -51,7 +52,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         code: int | None = app.main(args=arguments, prog_name="keeper", standalone_mode=False)
     except click.ClickException as error:
         return _stop(error.format_message(), BAD_USAGE)
-    except InputError as error:
+    except (InputError, WrongChainError) as error:
         return _stop(str(error), BAD_USAGE)
     except Refused as refusal:
         return _stop(f"refused: {refusal}", REFUSED)
@@ -234,7 +235,6 @@ def run(config_paths: tuple[Path, ...], once: bool, live: bool, level: str | Non
     from keeper.report import print_outcome
 
     configure_logging(sys.stderr if level else _Nowhere(), level or "warning")  # type: ignore[arg-type]  # click checks
-    services: list[loop.Service] = []
 
     def report(outcome: Outcome) -> None:
         if as_json:
@@ -242,22 +242,18 @@ def run(config_paths: tuple[Path, ...], once: bool, live: bool, level: str | Non
         else:
             print_outcome(outcome)
 
-    try:
-        for path in config_paths:
-            keeper = _connect(path)
-            services.append(loop.Service.open(keeper, _unlock(keeper.config) if live else None))
-        if once:
-            refused = ""
-            for service in services:
-                outcome = loop.tick(service, service.keeper.endpoint.header())
-                report(outcome)
-                refused = refused or (outcome.reason if outcome.status == "refused" else "")
-            return _stop(f"refused: {refused}", REFUSED) if refused else 0
-        _run_all(services, report)
-    finally:
-        for service in services:
-            service.close()
-    return 0
+    keepers = [_connect(path) for path in config_paths]
+    who = [(keeper, _unlock(keeper.config) if live else None) for keeper in keepers]
+    if not once:
+        _run_all(who, report)
+        return 0
+    refused = ""
+    for keeper, signer in who:
+        with closing(loop.Service.open(keeper, signer)) as service:
+            outcome = loop.tick(service, keeper.endpoint.header())
+        report(outcome)
+        refused = refused or (outcome.reason if outcome.status == "refused" else "")
+    return _stop(f"refused: {refused}", REFUSED) if refused else 0
 
 
 class _Nowhere(io.StringIO):
@@ -267,7 +263,7 @@ class _Nowhere(io.StringIO):
         return len(line)
 
 
-def _run_all(services: Sequence[Service], report: Callable[[Outcome], None]) -> None:
+def _run_all(keepers: Sequence[tuple[Keeper, Signer | None]], report: Callable[[Outcome], None]) -> None:
     """Every vault in a thread of its own; the first one that cannot go on ends them all."""
     from importlib.metadata import version
 
@@ -275,19 +271,19 @@ def _run_all(services: Sequence[Service], report: Callable[[Outcome], None]) -> 
     from keeper.ops.watch import Watch
 
     stop = _until_told_to_stop()
-    names = [service.keeper.deployment.vault for service in services]
-    config = services[0].keeper.config  # one process has one port and one list of people
+    names = [keeper.deployment.vault for keeper, _ in keepers]
+    config = keepers[0][0].config  # one process has one port and one list of people
     watch = Watch(config.health, config.alerts, names, version("ballast"))
     failures: list[BaseException] = []
 
-    def look_after(service: Service) -> None:
+    def look_after(keeper: Keeper, signer: Signer | None) -> None:
         try:
-            loop.run(service, stop, report, _complain, watch)
+            loop.serve(keeper, signer, stop=stop, report=report, complain=_complain, watch=watch)
         except BaseException as error:  # whatever it was, it is raised below
             failures.append(error)
             stop.set()
 
-    threads = [threading.Thread(target=look_after, args=(service,)) for service in services]
+    threads = [threading.Thread(target=look_after, args=both) for both in keepers]
     try:
         for thread in threads:
             thread.start()
@@ -430,6 +426,7 @@ def _surroundings(keeper: Keeper, config_path: Path) -> Surroundings:
     from keeper.submit.signer import Keystore
 
     config = keeper.config
+    members = keeper.endpoint.members if isinstance(keeper.endpoint, Endpoints) else (keeper.endpoint,)
 
     def database() -> str:
         store = Store(config.journal_url("live"))
@@ -442,7 +439,7 @@ def _surroundings(keeper: Keeper, config_path: Path) -> Surroundings:
         rehearsal = True
     signer = config.signer
     return Surroundings(
-        endpoints=keeper.endpoint.members if isinstance(keeper.endpoint, Endpoints) else (),
+        endpoints=() if len(members) == 1 else members,
         clock=None if rehearsal else time.time,
         files=() if rehearsal else (config_path, *([signer.path] if isinstance(signer, Keystore) else [])),
         database=database,
@@ -490,3 +487,6 @@ def _complain(reason: str) -> None:
 def _stop(reason: str, code: int) -> int:
     _complain(reason)
     return code
+
+
+app.add_command(stress)

@@ -136,7 +136,9 @@ def simulate(
     """
     columns = _columns(setup, prices)
     rows = iter(prices)
-    return _run(setup, columns, rows, policy, decide, start, disturbance or Disturbance(), retarget)
+    return _run(
+        setup, columns, rows, policy, decide, start=start, disturbance=disturbance or Disturbance(), retarget=retarget
+    )
 
 
 def _columns(setup: Setup, prices: Prices) -> list[int]:
@@ -301,17 +303,12 @@ class World:
             if violation := check_outcome(before, outcome, limits):
                 return reverted(violation.message)
             self.tally = self.tally.after(before.nav, outcome, self.limits, now)
-        return self._book(order, ran, change, after, standing, gas)
+        return self._booked(order, ran, change, standing=standing, gas=gas)
 
-    def _book(
-        self,
-        order: Order,
-        ran: Ran,
-        change: list[int],
-        after: list[int],
-        standing: Mapping[str, TradingPool],
-        gas: float,
+    def _booked(
+        self, order: Order, ran: Ran, change: list[int], *, standing: Mapping[str, TradingPool], gas: float
     ) -> Fill:
+        """Takes in what a batch that stands has done."""
         oracle = {
             token.address: to_float(price) / 10**token.decimals
             for token, price in zip(self.tokens, self.feeds.prices, strict=True)
@@ -321,9 +318,9 @@ class World:
             more / 10**decimals * price
             for more, decimals, price in zip(change, self.decimals, self.prices.tolist(), strict=False)
         ]
-        self.balances[:] = after
+        self.balances[:] = [balance + more for balance, more in zip(self.balances, change, strict=True)]
         self.nonce += 1
-        self._stale.update(range(len(after)))
+        self._stale.update(range(len(change)))
         for name, pool in ran.pools.items():
             if pool is not standing[name]:
                 self.venues.put(pool)  # type: ignore[arg-type]  # a swap leaves a pool of the same kind
@@ -349,9 +346,9 @@ def open_world(setup: Setup, time: int, prices: Floats) -> World:
         pools,
         {token.address: (place, token.decimals) for place, token in enumerate(tokens)},
         log_prices,
-        setup.frictions,
-        flow_seed,
-        setup.venues,
+        frictions=setup.frictions,
+        seed=flow_seed,
+        venues=setup.venues,
     )
     targets = setup.targets
     capital = round(setup.capital_usd * 100) * WAD // 100
@@ -418,7 +415,7 @@ def resume_world(setup: Setup, start: Snapshot, prices: Floats) -> World:
         setup=setup,
         symbols=symbols,
         tokens=tokens,
-        venues=Venues(pools, places, log_prices, setup.frictions, flow_seed),
+        venues=Venues(pools, places, log_prices, frictions=setup.frictions, seed=flow_seed),
         feeds=feeds,
         gas=GasMeter(setup.gas),
         path=Path(time, log_prices, path_seed),
@@ -443,6 +440,7 @@ def _run(
     rows: Iterator[tuple[int, Floats]],
     policy: Policy,
     decide: Decide,
+    *,
     start: Snapshot | None,
     disturbance: Disturbance,
     retarget: Retarget | None,

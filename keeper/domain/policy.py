@@ -1,7 +1,7 @@
 """What the keeper is told: when to trade, how far, and when to refuse."""
 
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,37 +9,9 @@ from pydantic import Field, model_validator
 
 from keeper.domain.errors import InputError
 from keeper.domain.snapshot import Snapshot
+from keeper.domain.trigger import Trigger
 from keeper.pools.base import Model
 from keeper.units import Fraction, Number, Uint
-
-
-class Always(Model):
-    """Look for a rebalance at every opportunity."""
-
-    kind: Literal["always"] = "always"
-
-
-class Band(Model):
-    """Look for a rebalance once any asset's weight w has left the band around its target t."""
-
-    kind: Literal["band"] = "band"
-    absolute: Fraction | None = Field(
-        default=None,
-        exclude_if=lambda width: width is None,
-        description="fires when |w - t| is above this; fraction of NAV",
-    )
-    relative: Fraction | None = Field(
-        default=None, exclude_if=lambda width: width is None, description="fires when |w - t| is above this times t"
-    )
-
-    @model_validator(mode="after")
-    def _has_a_width(self) -> Self:
-        if self.absolute is None and self.relative is None:
-            raise ValueError("a band needs absolute or relative, or both")
-        return self
-
-
-Trigger = Annotated[Always | Band, Field(discriminator="kind")]
 
 Gas = Annotated[int, Field(ge=0)]
 
@@ -64,11 +36,17 @@ class GasUnits(Model):
         return units
 
 
+# A list in a YAML file has come as a list, which is no tuple where conversions are refused.
+_Row = Annotated[tuple[Number, ...], Field(strict=False)]
+
+
 class Covariance(Model):
     """A covariance matrix of the basket, relative to that of the typical asset: the identity changes nothing."""
 
-    tokens: tuple[str, ...] = Field(description="addresses or symbols of all assets, in the order of the matrix")
-    matrix: tuple[tuple[Number, ...], ...] = Field(description="symmetric, no negative eigenvalue")
+    tokens: tuple[str, ...] = Field(
+        strict=False, description="addresses or symbols of all assets, in the order of the matrix"
+    )
+    matrix: tuple[_Row, ...] = Field(strict=False, description="symmetric, no negative eigenvalue")
 
     @model_validator(mode="after")
     def _is_a_covariance(self) -> Self:
@@ -101,6 +79,17 @@ class Covariance(Model):
         # What has no variance at all would leave the solver without a unique answer.
         ridge: NDArray[np.float64] = np.eye(len(order)) * (1e-9 * float(np.abs(matrix).max()))
         return matrix + ridge
+
+
+class Memory(Model):
+    """How much of the past is kept for forecasts: oracle prices at an even interval."""
+
+    interval_seconds: Annotated[int, Field(ge=60, le=30 * 86_400)] = Field(
+        default=86_400, description="time between two prices; seconds, 60 to 30 days"
+    )
+    samples: Annotated[int, Field(ge=2, le=1000)] = Field(
+        default=90, description="how many prices of each asset are kept; 2 to 1000"
+    )
 
 
 class Policy(Model):
@@ -164,4 +153,9 @@ class Policy(Model):
         exclude_if=lambda band: band is None,
         description="filter: leave out pools whose price of two assets is further from the oracle's; fraction, above 0;"
         " off if absent",
+    )
+    memory: Memory = Field(
+        default=Memory(),
+        exclude_if=lambda memory: memory == Memory(),
+        description="how much of the past is kept for forecasts",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Protocol
+from typing import Protocol
 
 from pydantic import Field
 
@@ -39,10 +39,10 @@ class GasMeter:
         self._rows = iter(prices)
         self._now = next(self._rows)
         self._next = next(self._rows, None)
-        self.factor: Annotated[int, Field(ge=1)] = 1
+        self.factor = 1
 
     def at(self, time: int) -> tuple[int, int]:
-        """Base fee and priority fee, wei, at ``time``, which never falls; of before the first row, that of the first."""
+        """Base fee and priority fee, wei, at ``time``, which never falls; before the first row, those of the first."""
         while self._next is not None and self._next[0] <= time:
             self._now, self._next = self._next, next(self._rows, None)
         return self._now[1] * self.factor, self._now[2] * self.factor

@@ -60,17 +60,21 @@ def pair_reserves(side0: Side, side1: Side, usd: int) -> tuple[int, int]:
 def pair_trade(reserve0: int, reserve1: int, side0: Side, side1: Side) -> tuple[bool, int]:
     """The input that brings a V2 pair to the feeds' ratio: (whether it is token0, raw amount); amount 0 for none.
 
+    An input that would buy nothing is none: the pair refuses it.
+
     After an input x the constant-product rule leaves (r + x)(r + gx) = r s with g = 0.997, where r is the reserve of
     what comes in, s what the other reserve is worth in it at the new ratio; this solves it for x.
     """
     numerator, denominator = price_ratio(side0, side1)
     zero_for_one = reserve1 * denominator > reserve0 * numerator
     if zero_for_one:
-        reserve, product = reserve0, reserve0 * reserve1 * denominator // numerator
+        reserve, other, product = reserve0, reserve1, reserve0 * reserve1 * denominator // numerator
     else:
-        reserve, product = reserve1, reserve0 * reserve1 * numerator // denominator
+        reserve, other, product = reserve1, reserve0, reserve0 * reserve1 * numerator // denominator
     root = isqrt((1997 * reserve) ** 2 - 4 * 997 * 1000 * (reserve**2 - product))
-    return zero_for_one, max(0, (root - 1997 * reserve) // (2 * 997))
+    amount = max(0, (root - 1997 * reserve) // (2 * 997))
+    bought = 997 * amount * other // (1000 * reserve + 997 * amount)
+    return zero_for_one, amount if bought else 0
 
 
 class Trade(NamedTuple):

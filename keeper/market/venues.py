@@ -4,7 +4,7 @@ Everything here is about x, the logarithm of a pool's price over the market's, f
 aside; x > 0 where the pool overprices token0).
 
 - The market moves: dx = -d log(market's ratio).
-- Flow. Traders who do not know better push x about; routers send more of them to the side where the pool is cheap, which
+- Flow. Traders who do not know better push x about; routers send more of them to where the pool is cheap, which
   pulls x back: dx = -theta x dt + sigma dW. Over a step in which the market's ratio moves by D, evenly,
   x1 = x0 e^(-theta dt) - D (1 - e^(-theta dt)) / (theta dt) + sigma sqrt((1 - e^(-2 theta dt)) / (2 theta)) z.
   theta is log 2 over the half-life of a displacement. n trades a day that together turn over v of the depth 2R, each in
@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from keeper.domain import InputError
-from keeper.market.liquidity import Position, Side, pair_reserves, positions, sqrt_price
-from keeper.pools import ConcentratedPool, SwapError, Tick, UniswapV2Pool, UniswapV3Pool, UniswapV4Pool
+from keeper.market.liquidity import Side, pair_reserves, positions, sqrt_price
+from keeper.pools import SwapError, Tick, UniswapV2Pool, UniswapV3Pool, UniswapV4Pool
 from keeper.pools.base import FeePips, Model
 from keeper.pools.tick_math import MAX_SQRT_PRICE, MIN_SQRT_PRICE, Q96, tick_at_sqrt_price
 from keeper.units import Number
@@ -47,6 +47,8 @@ _SLACK = 0.01
 _INNER = 0.03
 """And its price, in logarithm, from where the liquidity was placed; a hundredth of that for pegged pairs."""
 _UNLIMITED = 2**127 - 1
+_FIRST = 0xB0000000
+"""Address of the first simulated pool."""
 DAY = 86_400
 
 TICK_SPACINGS = {100: 1, 500: 10, 3000: 60, 10_000: 200}
@@ -120,6 +122,7 @@ class Venues:
         pools: Sequence[TradingPool],
         tokens: Mapping[str, tuple[int, int]],
         log_prices: Floats,
+        *,
         frictions: Frictions,
         seed: np.random.SeedSequence,
         venues: Sequence[Venue] | None = None,
@@ -301,7 +304,9 @@ class Venues:
             }
             self._set(j, pool.model_copy(update=reserves))
         else:
-            self._set(j, concentrated(pool, side0, side1, usd, venue, pool.sqrt_price_x96))
+            fields = {name: pool.__dict__[name] for name in type(pool).model_fields}  # without what it has cached
+            fields |= _placed(side0, side1, usd, venue, pool.sqrt_price_x96)
+            self._set(j, type(pool).model_construct(None, **fields))
         self._anchor_depth[j] = float(self.depth()[j])
         self._anchor_price[j] = self._log_pool[j]
 
@@ -348,47 +353,30 @@ def open_pool(
     token0, token1 = (tokens[symbol][0] for symbol in symbols)
     side0, side1 = (Side(tokens[symbol][1], _answer(log(prices[symbol]))) for symbol in symbols)
     usd = ceil(venue.usd)
-    address = f"0x{0xB0000000 + number:040x}"
+    address = f"0x{_FIRST + number:040x}"
     if venue.kind == "uniswap_v2":
         reserve0, reserve1 = pair_reserves(side0, side1, usd)
         return UniswapV2Pool(
             address=address, token0=token0, token1=token1, fee_pips=venue.fee_pips, reserve0=reserve0, reserve1=reserve1
         )
-    kind = UniswapV3Pool if venue.kind == "uniswap_v3" else UniswapV4Pool
-    bare = kind.model_construct(
-        address=address,
-        token0=token0,
-        token1=token1,
-        fee_pips=venue.fee_pips,
-        tick_spacing=TICK_SPACINGS[venue.fee_pips],
-        **({} if kind is UniswapV3Pool else {"id": f"0x{0xB0000000 + number:064x}"}),
-    )
-    return concentrated(bare, side0, side1, usd, venue, sqrt_price(side0, side1))
+    fields = {"address": address, "token0": token0, "token1": token1, "fee_pips": venue.fee_pips}
+    fields |= {"tick_spacing": TICK_SPACINGS[venue.fee_pips], "tick_range": None}
+    placed = _placed(side0, side1, usd, venue, sqrt_price(side0, side1))
+    if venue.kind == "uniswap_v3":
+        return UniswapV3Pool.model_validate(fields | placed)
+    return UniswapV4Pool.model_validate(fields | placed | {"id": f"0x{_FIRST + number:064x}"})
 
 
-def concentrated(
-    pool: ConcentratedPool, side0: Side, side1: Side, usd: int, venue: Venue, price: int
-) -> UniswapV3Pool | UniswapV4Pool:
-    """``pool`` at ``price`` with new positions that hold about ``usd`` dollars."""
+def _placed(side0: Side, side1: Side, usd: int, venue: Venue, price: int) -> dict[str, object]:
+    """What of a pool at ``price`` (sqrtPriceX96) depends on its positions, if they hold about ``usd`` dollars."""
     label = f"{venue.kind}/{'/'.join(venue.tokens)}/{venue.fee_pips}"
-    placed = positions(side0, side1, pool.tick_spacing, usd, stable=venue.pegged, label=label, price=price)
-    return _with(pool, placed, price)
-
-
-def _with(pool: ConcentratedPool, placed: Sequence[Position], price: int) -> UniswapV3Pool | UniswapV4Pool:
+    spacing = TICK_SPACINGS[venue.fee_pips]
     tick = tick_at_sqrt_price(price)
     nets: dict[int, int] = {}
-    for lower, upper, liquidity in placed:
+    here = 0
+    for lower, upper, liquidity in positions(side0, side1, spacing, usd, stable=venue.pegged, label=label, price=price):
         nets[lower] = nets.get(lower, 0) + liquidity
         nets[upper] = nets.get(upper, 0) - liquidity
-    fields = {name: value for name, value in pool.__dict__.items() if name in type(pool).model_fields}
-    fields |= {
-        "sqrt_price_x96": price,
-        "tick": tick,
-        "liquidity": sum(position.liquidity for position in placed if position.lower <= tick < position.upper),
-        "ticks": tuple(Tick.model_construct(index=index, liquidity_net=nets[index]) for index in sorted(nets)),
-        "tick_range": None,
-    }
-    made = type(pool).model_construct(**fields)
-    assert isinstance(made, UniswapV3Pool | UniswapV4Pool)  # noqa: S101
-    return made
+        here += liquidity
+    ticks = tuple(Tick.model_construct(index=index, liquidity_net=nets[index]) for index in sorted(nets))
+    return {"sqrt_price_x96": price, "tick": tick, "liquidity": here, "ticks": ticks}

@@ -8,29 +8,32 @@ twice.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
+from operator import attrgetter
 
 from keeper.domain import Swap
 from keeper.pools import BasePool, SwapError, Swapped
 
-_LAPS = 48
-"""Partial swaps after which a circle is given up."""
 _ROUNDING = 10**6
-"""What comes in and goes out of an asset is the same if it differs by less than this part, as a reciprocal."""
+"""Amounts are the same if they differ by less than this part, as a reciprocal."""
+_ENOUGH = 0.1
+"""An asset of which so much stays, as a part of what is spent of it, can be spent in any order."""
 _SHY = (0, 10**13, 10**10, 10**7)
 """What the solver's floats may be too high by, in turn, as the reciprocal of a part."""
 
 
 @dataclass(frozen=True)
 class Trade:
-    """So many raw units into a pool, to be put in order."""
+    """So many raw units into a pool, to be put in order; ``usd`` is about what they are worth."""
 
     pool: str
     token_in: str
     token_out: str
     amount_in: int
+    usd: float
 
 
 @dataclass
@@ -86,33 +89,46 @@ class Ledger:
         return True
 
 
-def carry_out(ledger: Ledger, trades: Sequence[Trade]) -> list[Trade]:
-    """Order and simulate ``trades`` at the end of ``ledger``.
+def carry_out(ledger: Ledger, trades: Sequence[Trade], most_parts: int) -> list[Trade]:
+    """Order and simulate ``trades`` at the end of ``ledger``, circles in no more than ``most_parts`` partial swaps.
 
     Amounts are adjusted by rounding, and cut where less came in than was planned.
 
     Returns:
         The trades that were not carried out, or only in part, because what they spend never comes in.
     """
-    return _Run(ledger, trades).run()
+    return _Run(ledger, trades).run(most_parts)
 
 
 class _Run:
+    """One go at some trades.
+
+    Where trades wait for each other in a circle, each token keeps one trade for last, which leads towards the basket:
+    then what turns in the circle gets stuck nowhere before everything in it is done (as in an Eulerian circuit, where
+    the last exits form a tree towards the root).
+    """
+
     def __init__(self, ledger: Ledger, trades: Sequence[Trade]) -> None:
         self.ledger = ledger
         self.trades = trades
         self.left = {place: trade.amount_in for place, trade in enumerate(trades)}
+        self.coming = Counter(trade.token_out for trade in trades)
+        self.leaving: dict[str, list[int]] = {}
+        for place, trade in enumerate(trades):
+            self.leaving.setdefault(trade.token_in, []).append(place)
+        self.ready = {place for place, trade in enumerate(trades) if not self.coming[trade.token_in]}
+        self.last = self.last_exits()
 
-    def run(self) -> list[Trade]:
-        laps = 0
+    def run(self, most_parts: int) -> list[Trade]:
+        parts = 0
         undone: list[Trade] = []
         while self.left:
             k = self.next_ready()
             if k is None:
-                k = self.next_part()
-                if k is None or laps == _LAPS:
+                k = self.next_part(whole=parts == most_parts)
+                if k is None:
                     break
-                laps += self.ledger.here(self.trades[k].token_in) < self.left[k]
+                parts += self.ledger.here(self.trades[k].token_in) < self.left[k]
             trade = self.trades[k]
             amount = self.amount(k)
             swapped = amount > 0 and self.ledger.swap(trade, amount)
@@ -120,41 +136,88 @@ class _Run:
                 swapped = self.ledger.swap(trade, self.left[k])
             if not swapped and amount > 0:
                 undone.append(trade)
-            if swapped and amount < self.left[k] and not self.ready(k):
-                self.left[k] -= amount
-            else:
-                del self.left[k]
+            self.left[k] -= amount
+            if not swapped or k in self.ready or self.left[k] * _ROUNDING <= trade.amount_in:
+                self.finish(k)
         undone += [self.trades[k] for k in self.left]
         self.flush()
         return undone
 
-    def incoming(self, token: str) -> bool:
-        return any(self.trades[k].token_out == token for k in self.left)
-
-    def ready(self, k: int) -> bool:
-        """Whether nothing more of what trade k spends is to come in. So the vault sends no more than it must."""
-        return not self.incoming(self.trades[k].token_in)
+    def finish(self, k: int) -> None:
+        del self.left[k]
+        self.ready.discard(k)
+        trade = self.trades[k]
+        self.leaving[trade.token_in].remove(k)
+        self.coming[trade.token_out] -= 1
+        if not self.coming[trade.token_out]:
+            self.ready.update(self.leaving.get(trade.token_out, ()))
 
     def amount(self, k: int) -> int:
         """How much trade k can spend now; as the last one, all that came in of a token that is not to be kept."""
         token, left = self.trades[k].token_in, self.left[k]
         passed, here = self.ledger.change.get(token, 0), self.ledger.here(token)
-        last = self.ready(k) and not any(self.trades[j].token_in == token for j in self.left if j != k)
+        last = k in self.ready and self.leaving[token] == [k]
         if last and (token not in self.ledger.balances or abs(passed - left) * _ROUNDING <= left):
             return passed
         return min(left, here)
 
     def next_ready(self) -> int | None:
-        """What spends the output of the swap before, if there is such a trade; else the first."""
-        before = self.ledger.swaps[-1].token_out if self.ledger.swaps else ""
-        return min(
-            (k for k in self.left if self.ready(k)), key=lambda k: (self.trades[k].token_in != before, k), default=None
-        )
+        """A trade of whose input nothing more is to come in, so that the vault sends no more than it must.
 
-    def next_part(self) -> int | None:
-        """In a circle: the trade of which the largest part can be done now."""
-        found = max(self.left, key=lambda k: min(1.0, self.ledger.here(self.trades[k].token_in) / self.left[k]))
-        return found if self.ledger.here(self.trades[found].token_in) > 0 else None
+        Of these what spends the output of the swap before, if there is such a trade; else the first.
+        """
+        before = self.ledger.swaps[-1].token_out if self.ledger.swaps else ""
+        return min(self.ready, key=lambda k: (self.trades[k].token_in != before, k), default=None)
+
+    def next_part(self, *, whole: bool) -> int | None:
+        """In a circle: the largest part of a trade that can be done now, of each token's largest trade.
+
+        So what is there goes round in the circle, and is not spent on small trades that lead out of it. If ``whole``,
+        only of trades that can be done at once.
+        """
+        found, most = None, 0.0
+        for token, places in self.leaving.items():
+            here = self.ledger.here(token) if places else 0
+            if here <= 0:
+                continue
+            doable = [k for k in places if self.left[k] <= here] if whole else places
+            k = max(doable, key=lambda k: (k != self.last.get(token), self.worth(k)), default=None)
+            part = 0.0 if k is None else min(1.0, here / self.left[k]) * self.worth(k)
+            if part > most:
+                found, most = k, part
+        return found
+
+    def worth(self, k: int) -> float:
+        """Dollars that trade k still is to spend."""
+        trade = self.trades[k]
+        return trade.usd * self.left[k] / trade.amount_in
+
+    def last_exits(self) -> dict[str, int]:
+        """By token the trade that is to be its last: the first on the way to an asset of which something stays."""
+        out: dict[str, list[Trade]] = {}
+        into: dict[str, list[int]] = {}
+        for place, trade in enumerate(self.trades):
+            out.setdefault(trade.token_in, []).append(trade)
+            into.setdefault(trade.token_out, []).append(place)
+
+        def stays(token: str) -> float:
+            """What is left of an asset after all trades, as a part of what is spent of it."""
+            spent, spent_usd = (sum(map(attrgetter(name), out.get(token, ()))) for name in ("amount_in", "usd"))
+            came_usd = sum(self.trades[place].usd for place in into.get(token, ()))
+            return self.ledger.here(token) / spent + came_usd / spent_usd - 1 if spent else inf
+
+        stay = {token: stays(token) for token in self.ledger.balances}
+        enough = min(_ENOUGH, max(stay.values(), default=0.0))
+        reached = deque(token for token in stay if stay[token] >= enough)
+        rooted, last = set(reached), dict[str, int]()
+        while reached:
+            for place in into.get(reached.popleft(), ()):
+                token = self.trades[place].token_in
+                if token not in rooted:
+                    rooted.add(token)
+                    last[token] = place
+                    reached.append(token)
+        return last
 
     def flush(self) -> None:
         """Bring what is left of tokens that only pass through to the basket, along the ways that were planned."""

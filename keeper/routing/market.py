@@ -73,6 +73,15 @@ class Market:
         """Number of curves."""
         return len(self.kinds)
 
+    def trades(self, nu: Floats) -> tuple[Ints, Floats, Floats, Floats]:
+        """What every curve does at prices ``nu``: way, amounts in and out, and what it earns; shape (curves,) each."""
+        ways = np.empty(self.size, dtype=np.int64)
+        amounts_in, amounts_out, earned = (np.empty(self.size) for _ in range(3))
+        kernels.trades(
+            nu, self.kinds, self.a, self.b, self.params, self.segments, ways, amounts_in, amounts_out, earned
+        )
+        return ways, amounts_in, amounts_out, earned
+
 
 def _scales(tokens: tuple[str, ...], prices: Mapping[str, float], pools: Sequence[BasePool]) -> Floats:
     """Dollars per raw unit; a token without a price takes its nearest priced neighbour's, by some pool."""

@@ -15,17 +15,21 @@ from keeper.routing.integers import Ledger, Trade, carry_out
 from keeper.routing.jit import Floats, Ints
 from keeper.routing.market import Market
 from keeper.routing.selection import Selection, select
-from keeper.routing.solver import Goal, Solution
+from keeper.routing.solver import Goal, Solution, slope
 from keeper.units import WAD, mul_div, to_float, value_of, value_of_up
 
 _ROUNDS = 24
 """How often the rest of the problem is solved again, where not all trades could be carried out."""
+_PARTS = 300
+"""Partial swaps in which circles are gone round, in one of those rounds."""
 _WORTHWHILE = 1e-10
 """What a round must add to be kept, as a part of the basket's value."""
 _MARGIN = 1e-7
 """How far inside the limits the solver stays, as a part of each: rounding must not carry a plan across."""
 _WORTHLESS = 1e-60
 """Dollars per raw unit of a token that nothing leads to: a pool full of it is worth nothing."""
+_SATED = 1e-6
+"""A dollar of an asset that is worth less than this is not wanted."""
 _DUST = 1e-12
 """A trade below this part of the basket's value is rounding of the solver."""
 
@@ -78,8 +82,7 @@ class Problem:
     def tracking(self, excess: tuple[int, ...]) -> float:
         """Tracking penalty of these distances (USD WAD by index of the basket), USD."""
         distance = np.array([to_float(value) for value in excess])
-        weighted = self.penalty[0] * distance if len(self.penalty) == 1 else self.penalty @ distance
-        return float(distance @ weighted / 2)
+        return float(distance @ slope(self.penalty, distance) / 2)
 
     def gas_usd(self, units: int) -> float:
         """What ``units`` of gas cost, USD."""
@@ -188,7 +191,8 @@ class Certificate:
 
     ``objective`` and ``bound`` in USD; ``dual`` the shadow price of each token over its oracle price (USD for one whole
     token, where the oracle has none); ``multipliers`` those of the vault's limits: value for value, loss, turnover,
-    progress. ``structural`` is the part of the gap that comes from using only one pair of a pool with many.
+    progress. ``structural`` is the part of the gap that comes from using only one pair of a pool with many. ``sated``
+    says that the bound counts throwing value away as a gain, which no plan does.
     """
 
     objective: float
@@ -196,6 +200,7 @@ class Certificate:
     dual: dict[str, float]
     multipliers: tuple[float, ...]
     structural: float
+    sated: bool
 
     @property
     def gap(self) -> float:
@@ -285,20 +290,20 @@ def optimise(problem: Problem) -> Plan:
     `keeper.policy`.
     """
     allowed = problem.routable
-    goal = problem.goal()
-    toll = problem.toll
+    goal, toll = problem.goal(), problem.toll
     ledger = Ledger(
         {pool.name: pool for pool in problem.pools},
         {asset.token: asset.balance for asset in problem.snapshot.vault.assets},
     )
     first = select(problem.market, goal, allowed, toll)
-    best = Plan(problem)
     selection, market, stuck = first, problem.market, allowed.copy()
+    if _sated(problem, first):
+        goal = goal.unsated()
+        selection = select(market, goal, allowed, toll)
+    best = Plan(problem)
     for _ in range(_ROUNDS):
         trades, curves = _trades(problem, market, selection.solution)
-        trial = ledger.copy()
-        undone = carry_out(trial, trades)
-        plan = Plan(problem, tuple(trial.swaps), trial.sent, trial.change, tuple(trade.pool for trade in undone))
+        trial, plan, undone = _simulated(problem, ledger, trades)
         improved = plan.swaps and plan.worth > best.worth + _WORTHWHILE * problem.nav_usd
         if improved:
             best, ledger = plan, trial
@@ -314,14 +319,30 @@ def optimise(problem: Problem) -> Plan:
     return replace(best, certificate=_certificate(best, first))
 
 
+def _simulated(problem: Problem, ledger: Ledger, trades: list[Trade]) -> tuple[Ledger, Plan, list[Trade]]:
+    """The books after ``trades``, the plan they make, and what could not be done; circles only if they pay."""
+    best: tuple[Ledger, Plan, list[Trade]] | None = None
+    for parts in (_PARTS, 0):
+        trial = ledger.copy()
+        undone = carry_out(trial, trades, parts)
+        plan = Plan(problem, tuple(trial.swaps), trial.sent, trial.change, tuple(trade.pool for trade in undone))
+        if best is None or plan.worth > best[1].worth:
+            best = trial, plan, undone
+        # Each part costs gas again. Without circles, or without gas, there is nothing to choose.
+        if problem.gas_price == 0 or len(trial.swaps) - len(ledger.swaps) <= len(trades):
+            break
+    return best
+
+
 def _trades(problem: Problem, market: Market, solution: Solution) -> tuple[list[Trade], list[int]]:
     """What the curves do, in raw units, the largest first; and each one's curve."""
     found = []
     for e in solution.used:
         i, j = (market.a[e], market.b[e]) if solution.ways[e] > 0 else (market.b[e], market.a[e])
         amount = round(solution.amounts_in[e] / market.scale[i])
-        if amount > 0 and solution.nu[i] * solution.amounts_in[e] > _DUST * problem.nav_usd:
-            trade = Trade(market.pools[market.pool[e]].name, market.tokens[i], market.tokens[j], amount)
+        value = float(solution.nu[i] * solution.amounts_in[e])
+        if amount > 0 and value > _DUST * problem.nav_usd:
+            trade = Trade(market.pools[market.pool[e]].name, market.tokens[i], market.tokens[j], amount, value)
             found.append((solution.amounts_in[e], int(e), trade))
     found.sort(key=lambda entry: (-entry[0], entry[1]))
     return [trade for _, _, trade in found], [e for _, e, _ in found]
@@ -334,12 +355,11 @@ def _certificate(plan: Plan, selection: Selection) -> Certificate:
     bound = max(problem.hold, selection.bound - base)
     snapshot, market = problem.snapshot, problem.market
     prices = at.nu.copy()
-    distance = np.array([to_float(value) for value in problem.excess])
+    steepness = slope(problem.penalty, np.array([to_float(value) for value in problem.excess]))
     for i, asset in enumerate(snapshot.vault.assets):
         if asset.token in problem.unreached:
             # At this price it is best left as it is.
-            row = problem.penalty[0, i] * distance[i] if len(problem.penalty) == 1 else problem.penalty[i] @ distance
-            prices[i] = problem.gain(asset.token) - float(row)
+            prices[i] = problem.gain(asset.token) - float(steepness[i])
     prices = _priced_throughout(problem, prices)
     dual = {
         token: float(prices[i])
@@ -349,7 +369,16 @@ def _certificate(plan: Plan, selection: Selection) -> Certificate:
     objective = plan.objective if plan.swaps else problem.hold
     one_pair = max(selection.value - base, problem.hold)
     structural = max(bound - one_pair, 0.0) if market.shared else 0.0
-    return Certificate(objective, bound, dual, tuple(map(float, at.multipliers)), structural)
+    sated = _sated(problem, selection)
+    return Certificate(objective, bound, dual, tuple(map(float, at.multipliers)), structural, sated)
+
+
+def _sated(problem: Problem, selection: Selection) -> bool:
+    """Whether an asset has more value than its target by so much that having less of it would be worth more."""
+    nu = selection.solution.nu
+    return any(
+        nu[i] < _SATED and asset.token not in problem.unreached for i, asset in enumerate(problem.snapshot.vault.assets)
+    )
 
 
 def _priced_throughout(problem: Problem, nu: Floats) -> Floats:

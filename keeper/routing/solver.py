@@ -30,6 +30,11 @@ _GOOD_ENOUGH = 1e-8
 _STEPS = 200
 
 
+def slope(penalty: Floats, distance: Floats) -> Floats:
+    """Q d, the slope of d Q d / 2, for distances d, shape (n,). ``penalty`` is Q: (1, n) if diagonal, or (n, n)."""
+    return penalty[0] * distance if len(penalty) == 1 else penalty @ distance
+
+
 @dataclass(frozen=True, eq=False)
 class Goal:
     """What is wanted of the net trades, in nominal dollars by place in the market's tokens; shape (n,) each.
@@ -58,11 +63,18 @@ class Goal:
             bounds=self.bounds - self.rows @ done,
         )
 
+    def unsated(self) -> Goal:
+        """The same where no distance from the targets is so large that more value would count as a loss.
+
+        What a dollar is worth is raised by what the furthest asset loses by one, so nothing is thrown away.
+        """
+        steepest = float(slope(self.penalty, self.excess)[self.low < self.high].max(initial=0.0))
+        return replace(self, gain=self.gain + steepest)
+
     def worth(self, psi: Floats) -> float:
         """The objective of net trades ``psi``, gas aside."""
         distance = self.excess + psi
-        weighted = self.penalty[0] * distance if len(self.penalty) == 1 else self.penalty @ distance
-        return float(self.gain @ psi - distance @ weighted / 2)
+        return float(self.gain @ psi - distance @ slope(self.penalty, distance) / 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,12 +140,7 @@ def solve(
         _quasi_newton(market, goal, on, nu, multipliers, psi)
         value, more, imbalance = newton()
         steps += more
-    ways = np.empty(market.size, dtype=np.int64)
-    amounts_in, amounts_out, earned = (np.empty(market.size) for _ in range(3))
-    kernels.trades(
-        nu, market.kinds, market.a, market.b, market.params, market.segments, ways, amounts_in, amounts_out, earned
-    )
-    return Solution(value, nu, multipliers, psi, on, ways, amounts_in, amounts_out, earned, steps, imbalance)
+    return Solution(value, nu, multipliers, psi, on, *market.trades(nu), steps, imbalance)
 
 
 def _quasi_newton(  # noqa: PLR0917  the kernels' arguments

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from keeper.domain import Swap
-from keeper.pools import BasePool, Pool, SwapError, UniswapV2Pool
+from keeper.pools import BasePool, Pool, SwapError, UniswapV2Pool, UniswapV3Pool
 
 
 class Amount(IntEnum):
@@ -46,6 +46,11 @@ class Step:
     def spends_here(self) -> bool:
         """Whether the executor pays the pool, out of what it holds."""
         return self.mode in (Amount.EXACT, Amount.ALL_HERE) or (self.mode is Amount.CHAINED and not self.is_pair)
+
+    @property
+    def pays_exactly(self) -> bool:
+        """Whether the pool takes the step's amount and no less, or the program fails."""
+        return isinstance(self.pool, UniswapV2Pool | UniswapV3Pool)
 
     @property
     def passing(self) -> list[str]:

@@ -31,11 +31,7 @@ def upper_bound(problem: Problem, dual: Mapping[str, float]) -> float:
         nu[i] = dual[token] if priced else dual[token] / (market.scale[i] * 10 ** decimals[token])
         if not nu[i] > 0:
             raise ValueError(f"the dual price of {token} is {dual[token]}, it must be above 0")
-    ways = np.empty(market.size, dtype=np.int64)
-    amounts_in, amounts_out, earned = (np.empty(market.size) for _ in range(3))
-    kernels.trades(
-        nu, market.kinds, market.a, market.b, market.params, market.segments, ways, amounts_in, amounts_out, earned
-    )
+    *_, earned = market.trades(nu)
     arbs = upper_arbs(market, problem.routable, problem.toll, earned)
 
     def of_tokens(multipliers: Floats) -> tuple[float, Floats]:

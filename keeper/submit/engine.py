@@ -100,11 +100,19 @@ class Engine:
 
         Raises:
             LostLease: another keeper reigns.
-            RpcError: the node failed; nothing was decided.
+            RpcError: the node failed, is behind or follows another chain; nothing was decided.
         """
+        vault = self.journal.vault()
+        if vault is not None and vault.known_block is not None and head.number < vault.known_block:
+            raise RpcError(
+                f"{self.endpoint.name} is at block {head.number}, and this keeper has seen block {vault.known_block}:"
+                " the node is behind"
+            )
         intent = self.journal.open_intent(self.signer.address)
         if intent is None:
             return self._catch_up(head)
+        # What another chain says of an account nonce must not end an intent.
+        self.deployment.check_chain(self.endpoint)
         facts = self._facts(head)
         if intent.state == State.COMMITTED:
             self.journal.close(intent, State.ABANDONED, "the keeper stopped before anything was signed")
@@ -145,7 +153,8 @@ class Engine:
                 self.journal.unmined(attempt)
         if facts.final_nonce > intent.account_nonce:
             return self._lost(intent, facts)
-        if facts.final.timestamp > intent.deadline:
+        # A self-transfer has no deadline: where it came first, only a used nonce will do.
+        if facts.final.timestamp > intent.deadline and intent.attempts[0].kind != "cancel":
             self.journal.close(
                 intent, State.EXPIRED, "its deadline passed in a finalised block, and it was never mined"
             )
@@ -170,6 +179,7 @@ class Engine:
     def _conclude(self, intent: Intent, attempt: Attempt, receipt: dict[str, Any]) -> None:
         """Close an intent of which one attempt is final."""
         where = f"in block {int(receipt['blockNumber'], 16)}"
+        self._learnt(intent)
         if int(receipt["status"], 16) != 1:
             self.journal.close(intent, State.REVERTED, f"{attempt.kind} {attempt.hash} reverted {where}")
         elif attempt.kind == "cancel":
@@ -204,10 +214,16 @@ class Engine:
         if event is not None and self.journal.knows_transaction(event["transactionHash"]):
             # A batch of ours did it, and the node keeps its receipt back.
             return Waiting(f"{event['transactionHash']} took effect; waiting for a node that has its receipt")
+        self._learnt(intent)
         self.journal.close(
             intent, State.SUPERSEDED, f"another transaction used account nonce {intent.account_nonce}, finally"
         )
         return None
+
+    def _learnt(self, intent: Intent) -> None:
+        """What a journal that was behind had to find out counts as known when its intent ends, and not before."""
+        if intent.attempts[0].kind == "cancel":
+            self.journal.know(intent.vault_nonce, intent.created_block)
 
     def _event_of(self, intent: Intent, facts: _Facts) -> dict[str, Any] | None:
         for log in self._batches(intent.created_block, facts.final.number):
@@ -234,10 +250,7 @@ class Engine:
         """New bytes with the same nonces and higher fees, inside the budget; what a cancel costs stays in reserve."""
         head = facts.head
         priority = self.endpoint.quantity("eth_maxPriorityFeePerGas")
-        wanted, tip = fees(head.base_fee_per_gas, priority, None)
-        used_fee, used_tip = self.journal.highest_fees(self.signer.address, intent.account_nonce)
-        max_fee = max(wanted, mul_div_up(used_fee, _BUMP, 100))
-        tip = min(max(tip, mul_div_up(used_tip, _BUMP, 100)), max_fee)
+        max_fee, tip = fees(head.base_fee_per_gas, priority, None, self._dearer(intent.account_nonce))
         first = intent.attempts[0]
         budget = first.gas * first.max_fee * self.sending.budget_percent // 100
         reserve = CANCEL_GAS * mul_div_up(max_fee, _BUMP, 100)
@@ -253,6 +266,11 @@ class Engine:
             transaction = replace(transaction, to=intent.vault.address, data=order_call(intent.order), gas=gas)
         self._sign_and_send(intent, kind, transaction, head)
         return Waiting(f"sent a dearer {kind} with account nonce {intent.account_nonce}: {max_fee} wei per gas at most")
+
+    def _dearer(self, account_nonce: int) -> tuple[int, int]:
+        """The least fees that replace whatever was signed for an account nonce; zeros if nothing was."""
+        max_fee, tip = self.journal.highest_fees(self.signer.address, account_nonce)
+        return mul_div_up(max_fee, _BUMP, 100), mul_div_up(tip, _BUMP, 100)
 
     def _self_transfer(self, nonce: int, max_fee: int, tip: int) -> Transaction:
         """Uses up an account nonce and does nothing else."""
@@ -302,9 +320,9 @@ class Engine:
                 why=f"the journal does not know the vault's batches {missed}: it was lost, or is an old copy",
             )
         )
-        max_fee, tip = fees(head.base_fee_per_gas, self.endpoint.quantity("eth_maxPriorityFeePerGas"), None)
+        priority = self.endpoint.quantity("eth_maxPriorityFeePerGas")
+        max_fee, tip = fees(head.base_fee_per_gas, priority, None, self._dearer(account_nonce))
         self._sign_and_send(intent, "cancel", self._self_transfer(account_nonce, max_fee, tip), head)
-        self.journal.know(nonce, head.number)
         return Waiting(
             f"the journal does not know {len(missed)} of this key's batches:"
             f" account nonce {account_nonce} is used up before anything is planned"
@@ -335,9 +353,7 @@ class Engine:
         Raises:
             SendError: nothing was signed, or no route took the bytes; the intent stays open in the second case.
         """
-        highest = self.journal.highest_fees(
-            self.signer.address, self.endpoint.quantity("eth_getTransactionCount", self.signer.address, "latest")
-        )
+        nonce = self.endpoint.quantity("eth_getTransactionCount", self.signer.address, "latest")
         transaction = prepare(
             self.endpoint,
             reading,
@@ -345,7 +361,7 @@ class Engine:
             order,
             sending=self.sending,
             max_gas_price=self.max_gas_price,
-            above=(mul_div_up(highest[0], _BUMP, 100), mul_div_up(highest[1], _BUMP, 100)),
+            above=self._dearer(nonce),
         )
         predicted = predicted_changes(decision)
         intent = self.journal.commit(

@@ -5,8 +5,10 @@ The layout of a program is that of `contracts/interfaces/ISwapExecutor.sol`; its
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import zip_longest
+from types import MappingProxyType
 from typing import Final
 
 from eth_abi.abi import encode as abi_encode
@@ -23,7 +25,7 @@ from keeper.pools import (
     UniswapV4Pool,
 )
 from keeper.pools.base import PIPS
-from keeper.routing.steps import Amount, Step, plan_steps
+from keeper.routing.steps import Amount, Recipient, Step, plan_steps
 from keeper.submit.order import ZERO_ADDRESS, Order, OrderBuy, OrderSell, address_bytes, pack
 
 _KINDS: Final = {
@@ -65,20 +67,23 @@ def build_order(snapshot: Snapshot, decision: Decision, *, basket: Sequence[str]
             OrderBuy(index=index[buy.token], min_amount=buy.min_amount)
             for buy in sorted(decision.buys, key=lambda buy: index[buy.token])
         ),
-        route=encode_program(steps, [token for token in sells if token not in recipients]),
+        route=encode_program(steps, {token: amount for token, amount in sells.items() if token not in recipients}),
     )
 
 
-def encode_program(steps: Sequence[Step], sent: Iterable[str] = ()) -> bytes:
+def encode_program(steps: Sequence[Step], sent: Mapping[str, int] = MappingProxyType({})) -> bytes:
     """The executor's program: the table of the tokens that pass through it, then the steps.
 
-    `sent` are the tokens that the executor is sent before. The table names them, so what no step takes comes back.
+    `sent` maps a token to the raw units that the executor is sent before. Those of which something may be left are
+    swept: they come first in the table.
     """
-    passing = (token for step in steps for token in step.passing)
-    tokens = list(dict.fromkeys((*passing, *sent)))
+    passing = dict.fromkeys((*(token for step in steps for token in step.passing), *sent))
+    tokens = sorted(passing, key=lambda token: not _may_be_left(token, steps, sent))
+    swept = sum(_may_be_left(token, steps, sent) for token in tokens)
     return b"".join(
         (
             pack(len(tokens), 1),
+            pack(swept, 1),
             *(address_bytes(token) for token in tokens),
             *(_encode_step(step, tokens) for step in steps),
         )
@@ -106,6 +111,21 @@ def v4_key(pool_id: str, token0: str, token1: str, fee_pips: int, tick_spacing: 
                 if keccak(abi_encode(_POOL_KEY, key)) == wanted:
                     return native, fee
     raise ValueError(f"{pool_id} is no V4 pool of {token0} and {token1} without hooks at {fee_pips} millionths")
+
+
+def _may_be_left(token: str, steps: Sequence[Step], sent: Mapping[str, int]) -> bool:
+    """Whether some of a token can stay in the executor after the last step, wherever the pools' prices went meanwhile.
+
+    Not if steps that pay exactly their amount, or fail, spend just what was sent of it and what the step before yields.
+    """
+    spending = [step for step in steps if step.spends_here and step.token_in == token]
+    kept = any(
+        step.recipient is Recipient.EXECUTOR and (after is None or after.mode is not Amount.CHAINED)
+        for step, after in zip_longest(steps, steps[1:])
+        if step.token_out == token
+    )
+    exact = sum(step.amount for step in spending if step.mode is Amount.EXACT)
+    return kept or exact != sent.get(token, 0) or not all(step.pays_exactly for step in spending)
 
 
 def _encode_step(step: Step, tokens: Sequence[str]) -> bytes:

@@ -4,6 +4,7 @@ import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ from hexbytes import HexBytes
 from stage import KEEPER, OWNER, STRANGER, Stage
 
 from keeper.chain import bindings
-from keeper.chain.errors import NodeError, RpcError
+from keeper.chain.errors import NodeError, RpcError, WrongChainError
 from keeper.chain.rpc import Endpoint, Header
 from keeper.devnet import Devnet
 from keeper.devnet.world import transact
@@ -509,6 +510,50 @@ def test_expired_bytes_that_surface_late_are_harmless(theatre):
     assert second.id == theatre.intents()[1].id
 
 
+def test_a_batch_in_the_place_of_an_expired_one_stays_below_the_gas_price_ceiling(theatre):
+    theatre.swallow()
+    theatre.tick()
+    ceiling = theatre.intent.attempts[0].max_fee
+    theatre.mine(3, seconds=DEADLINE + 1)
+    theatre.engine.max_gas_price = ceiling
+    theatre.tick()
+    _, second = theatre.intents()
+    assert second.attempts[0].max_fee == ceiling
+
+
+# A node that is not to be believed
+
+
+@pytest.mark.parametrize("answer", ["0x5", hex(137)])
+def test_a_node_that_follows_another_chain_by_now_ends_no_intent(theatre, answer):
+    theatre.swallow()
+    theatre.tick()
+    foreign(theatre)
+    theatre.finalise()
+    theatre.engine.endpoint = Garbled(theatre.endpoint, "eth_chainId", answer)
+    with pytest.raises(WrongChainError, match=f"follows chain {int(answer, 16)}"):
+        theatre.tick()
+    assert theatre.intent.state == State.SIGNED
+
+
+def test_a_node_that_follows_another_chain_by_now_gets_nothing_signed(theatre):
+    theatre.engine.endpoint = Garbled(theatre.endpoint, "eth_chainId", "0x5")
+    with pytest.raises(WrongChainError):
+        theatre.tick()
+    assert (theatre.intent.state, theatre.intent.attempts, theatre.pool()) == (State.COMMITTED, [], [])
+
+
+def test_a_node_that_is_behind_what_the_keeper_has_seen_is_not_planned_on(theatre):
+    theatre.tick()
+    theatre.settle()
+    head = theatre.endpoint.header()
+    final = theatre.intent.attempts[0].receipt.block_number
+    with pytest.raises(RpcError, match="the node is behind"):
+        tick(theatre.service, theatre.endpoint.header(final - 1))
+    assert len(theatre.intents()) == 1
+    assert tick(theatre.service, head).status == "hold"
+
+
 # Others at the same account nonce
 
 
@@ -623,6 +668,44 @@ def test_a_lost_journal_uses_up_the_account_nonce_and_waits_before_it_plans_agai
     cancelled, planned = theatre.intents()
     assert (cancelled.state, cancelled.account_nonce) == (State.CANCELLED, nonce)
     assert (planned.account_nonce, planned.vault_nonce) == (nonce + 1, 2)
+
+
+def test_a_keeper_that_dies_while_it_catches_up_uses_up_one_account_nonce(theatre, monkeypatch):
+    theatre.tick()
+    theatre.settle()
+    theatre.service.close()
+    theatre.stage.journal_file.unlink()
+    theatre.service = theatre.start()
+    nonce = theatre.stage.account_nonce()
+
+    def die(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    for _ in range(2):  # wherever it takes note of what it has learnt
+        with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+            patch.setattr(theatre.service.journal, "know", die)
+            theatre.tick()
+        theatre.restart()
+        theatre.finalise()
+    assert theatre.tick().status == "hold"
+    assert [intent.state for intent in theatre.intents()] == [State.CANCELLED]
+    assert theatre.stage.account_nonce() == nonce + 1
+
+
+def test_a_keeper_that_catches_up_waits_until_the_account_nonce_is_used_however_long_that_takes(theatre):
+    theatre.tick()
+    theatre.settle()
+    theatre.service.close()
+    theatre.stage.journal_file.unlink()
+    theatre.service = theatre.start()
+    theatre.swallow()
+    for _ in range(5):
+        assert theatre.tick().status == "waiting"
+        theatre.finalise()
+    theatre.mend_wires()
+    assert theatre.tick().status == "waiting"
+    theatre.settle()
+    assert [intent.state for intent in theatre.intents()] == [State.CANCELLED]
 
 
 def test_an_old_copy_of_the_journal_sends_nothing_twice(theatre):
@@ -844,6 +927,30 @@ def test_three_batches_that_came_to_nothing_are_a_breaker_until_it_is_resumed(th
     theatre.service.journal.resume()
     theatre.mine()
     assert theatre.tick().status == "sent"
+
+
+def test_a_price_that_jumped_while_the_keeper_waited_is_a_breaker(theatre):
+    theatre.stage.configure(breakers={"max_price_jump": 0.1})
+    theatre.restart()
+    theatre.tick()
+    theatre.mine()
+    assert theatre.tick().status == "waiting"
+    theatre.move({"WBTC": "110000"})
+    theatre.mine(2)
+    outcome = theatre.tick()
+    assert (outcome.status, len(theatre.intents())) == ("refused", 1)
+    assert outcome.reason.startswith("the price of WBTC went from $130,000.00 to $110,000.00 in one tick")
+
+
+def test_a_price_that_jumped_before_a_tick_failed_is_compared_with_what_that_tick_saw(theatre):
+    theatre.stage.configure(breakers={"max_price_jump": 0.1})
+    theatre.restart()
+    theatre.devnet.rpc("anvil_setBalance", KEEPER.address, "0x1")
+    with pytest.raises(SendError, match="send it some"):
+        theatre.tick()
+    assert theatre.service.journal.last_snapshot().block.hash == theatre.endpoint.header().hash
+    theatre.move({"WBTC": "110000"})
+    assert theatre.tick().reason.startswith("the price of WBTC went from $130,000.00 to $110,000.00 in one tick")
 
 
 def test_why_a_tick_failed_is_written_down(theatre):

@@ -34,6 +34,7 @@ def reading(*dollars: float, **changes: object) -> Reading:
     """A vault of four assets worth so much, equal targets, in an auction that was opened just now."""
     facts = VaultFacts(
         address="0x" + "aa" * 20,
+        assets=tuple(coin.address for coin in COINS),
         nonce=7,
         total_supply=WAD,
         epoch=2,

@@ -25,6 +25,7 @@ ROOMS = (
     "report",
     "picture",
     "commands",
+    "stress",
     "cli",
 )
 """Ground floor first."""

@@ -1,7 +1,10 @@
 """From trades to swaps that the executor can carry out, in raw units."""
 
+from collections import Counter
+from itertools import pairwise
+
 from builders import LINK, UNI, USDC, WETH, v2_pool, v3_pool
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keeper.pools import SwapError
@@ -17,26 +20,26 @@ def ledger(pools=POOLS, **balances: int) -> Ledger:
 
 
 def trade(pool, coin_in, coin_out, usd: float) -> Trade:
-    return Trade(pool.name, coin_in.address, coin_out.address, coin_in.amount(usd))
+    return Trade(pool.name, coin_in.address, coin_out.address, coin_in.amount(usd), usd)
 
 
 def test_what_a_trade_spends_comes_in_before_it():
     book = ledger(usdc=USDC.amount(1e5))
-    undone = carry_out(book, [trade(TO_LINK, WETH, LINK, 997), trade(TO_WETH, USDC, WETH, 1000)])
+    undone = carry_out(book, [trade(TO_LINK, WETH, LINK, 997), trade(TO_WETH, USDC, WETH, 1000)], most_parts=48)
     assert undone == []
     assert [swap.pool for swap in book.swaps] == [TO_WETH.name, TO_LINK.name]
 
 
 def test_nothing_is_left_of_a_token_that_only_passes_through():
     book = ledger(usdc=USDC.amount(1e5), link=0)
-    carry_out(book, [trade(TO_WETH, USDC, WETH, 1000), trade(TO_LINK, WETH, LINK, 990)])
+    carry_out(book, [trade(TO_WETH, USDC, WETH, 1000), trade(TO_LINK, WETH, LINK, 990)], most_parts=48)
     assert book.change[WETH.address] == 0
     assert book.swaps[1].amount_in == book.swaps[0].amount_out
 
 
 def test_the_vault_sends_the_largest_shortfall_and_not_the_sum():
     book = ledger(usdc=USDC.amount(1e5), link=LINK.amount(1e5))
-    carry_out(book, [trade(BACK, LINK, USDC, 1000), trade(TO_WETH, USDC, WETH, 1500)])
+    carry_out(book, [trade(BACK, LINK, USDC, 1000), trade(TO_WETH, USDC, WETH, 1500)], most_parts=48)
     received = book.swaps[0].amount_out
     assert book.swaps[0].pool == BACK.name
     assert book.sent == {LINK.address: book.swaps[0].amount_in, USDC.address: book.swaps[1].amount_in - received}
@@ -45,7 +48,7 @@ def test_the_vault_sends_the_largest_shortfall_and_not_the_sum():
 def test_a_circle_larger_than_the_balance_is_gone_round_in_parts():
     book = ledger(usdc=USDC.amount(100))
     circle = [trade(TO_WETH, USDC, WETH, 300), trade(TO_LINK, WETH, LINK, 298), trade(BACK, LINK, USDC, 296)]
-    assert carry_out(book, circle) == []
+    assert carry_out(book, circle, most_parts=48) == []
     assert sum(swap.pool == TO_WETH.name for swap in book.swaps) > 1
     assert 0 < book.sent[USDC.address] <= USDC.amount(100)
     assert {token: change for token, change in book.change.items() if change} == {
@@ -53,12 +56,54 @@ def test_a_circle_larger_than_the_balance_is_gone_round_in_parts():
     }
 
 
+def test_no_more_parts_of_a_circle_are_done_than_allowed():
+    book = ledger(usdc=USDC.amount(100))
+    circle = [trade(TO_WETH, USDC, WETH, 300), trade(TO_LINK, WETH, LINK, 298), trade(BACK, LINK, USDC, 296)]
+    assert carry_out(book, circle, most_parts=0) == circle
+    assert book.swaps == []
+
+
+def test_what_leads_out_of_a_circle_waits_for_what_goes_round_in_it():
+    there, back, out = v2_pool(4, WETH, UNI, 1e7), v2_pool(5, WETH, UNI, 1e7, fee_pips=500), TO_LINK
+    book = ledger((TO_WETH, there, back, out), usdc=USDC.amount(1000), link=0)
+    # The way out is the largest trade, and all that is there could be spent on it at once.
+    trades = [trade(TO_WETH, USDC, WETH, 1000), trade(out, WETH, LINK, 996)]
+    trades += [trade(there, WETH, UNI, 500), trade(back, UNI, WETH, 498)]
+    assert carry_out(book, trades, most_parts=48) == []
+    assert book.swaps[-1].pool == out.name
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 3), min_size=2, max_size=9), st.randoms(use_true_random=False))
+def test_a_tour_is_finished_in_whatever_order_its_trades_are_listed(steps, random):
+    """From the basket through any tokens, again and again, and back, with no more than the first trade spends."""
+    coins = [USDC, WETH, LINK, UNI]
+    places = [0]
+    for step in steps:
+        places.append((places[-1] + step) % 4)
+    places += [0] if places[-1] else []
+    pools, trades, amount = [], [], USDC.amount(1000)
+    for number, (i, j) in enumerate(pairwise(places)):
+        pool = v2_pool(10 + number, coins[i], coins[j], 1e8)
+        pools.append(pool)
+        trades.append(Trade(pool.name, coins[i].address, coins[j].address, amount, 1000 - 4 * number))
+        amount = pool.swap(coins[i].address, coins[j].address, amount).amount_out
+    random.shuffle(trades)
+    book = ledger(tuple(pools), usdc=USDC.amount(1000))
+    carry_out(book, trades, most_parts=150)
+    spent = Counter[str]()
+    for swap in book.swaps:
+        spent[swap.pool] += swap.amount_in
+    # In another order fees fall elsewhere, so a part of a fee per trade may go astray.
+    assert all(spent[trade.pool] >= 0.97 * trade.amount_in for trade in trades)
+
+
 def test_a_circle_of_tokens_that_the_vault_does_not_have_is_given_up():
     book = ledger(usdc=USDC.amount(100))
     pools = (v2_pool(4, WETH, LINK, 1e7), v2_pool(5, LINK, UNI, 1e7), v2_pool(6, WETH, UNI, 1e7))
     book.pools.update({pool.name: pool for pool in pools})
     circle = [trade(pools[0], WETH, LINK, 100), trade(pools[1], LINK, UNI, 100), trade(pools[2], UNI, WETH, 100)]
-    assert carry_out(book, circle) == circle
+    assert carry_out(book, circle, most_parts=48) == circle
     assert (book.swaps, book.change) == ([], {})
 
 
@@ -67,7 +112,7 @@ def test_the_vault_keeps_what_the_pool_would_take_for_nothing():
     # A raw unit of WBTC-like coarseness on the other side: many inputs pay the same.
     coarse = TO_WETH.model_copy(update={"reserve1": 1000})
     book.pools[coarse.name] = coarse
-    carry_out(book, [trade(coarse, USDC, WETH, 60_000)])
+    carry_out(book, [trade(coarse, USDC, WETH, 60_000)], most_parts=48)
     (swap,) = book.swaps
     assert swap.amount_in < USDC.amount(60_000)
     assert coarse.swap(USDC.address, WETH.address, swap.amount_in).amount_out == swap.amount_out
@@ -85,7 +130,7 @@ def test_a_hair_too_much_for_the_ticks_that_are_known_is_taken_back():
         except SwapError:
             high = middle
     book = ledger((pool,), usdc=USDC.amount(1e6))
-    assert carry_out(book, [Trade(pool.name, USDC.address, WETH.address, low + 1)]) == []
+    assert carry_out(book, [Trade(pool.name, USDC.address, WETH.address, low + 1, 1e6)], most_parts=48) == []
     assert low * 0.9999999 < book.swaps[0].amount_in <= low
 
 
@@ -107,6 +152,7 @@ def test_the_books_always_balance(entries, dollars):
             trade(pool, *(coins[token] for token in (pool.tokens if forwards else pool.tokens[::-1])), usd)
             for pool, forwards, usd in entries
         ],
+        most_parts=48,
     )
     here = dict(book.sent)
     for swap in book.swaps:

@@ -56,6 +56,18 @@ def test_a_pair_at_the_feeds_ratio_is_not_traded() -> None:
     assert pair_trade(10**10, 10**10, DOLLAR, DOLLAR)[1] == 0
 
 
+@given(st.integers(-5_000, 5_000))
+def test_a_trade_of_a_pair_buys_something_or_is_none(step: int) -> None:
+    bitcoin = Side(8, 121_500 * 10**8)  # a unit of it is worth a thousand of the other's
+    reserve0, reserve1 = pair_reserves(bitcoin, DOLLAR, 1_000_000)
+
+    moved = bitcoin._replace(price=bitcoin.price + step)
+    zero_for_one, amount = pair_trade(reserve0, reserve1, moved, DOLLAR)
+
+    after0, after1 = after(reserve0, reserve1, zero_for_one, amount)
+    assert amount == 0 or (after1 < reserve1 if zero_for_one else after0 < reserve0)
+
+
 @pytest.mark.parametrize("spacing", [1, 10, 60, 200])
 def test_every_position_holds_the_price_and_sits_on_the_tick_grid(spacing: int) -> None:
     price = sqrt_price(DOLLAR, ETHER)
