@@ -77,6 +77,11 @@ class Setup(Model):
     latency_steps: Annotated[int, Field(ge=0)] = Field(
         default=1, description="steps from a decision to its batch; 0 fills at the prices that were seen"
     )
+    latency_seconds: Annotated[int, Field(gt=0)] | None = Field(
+        default=None,
+        description="in place of steps: seconds from a decision to its batch, on a seeded path between two rows;"
+        " shorter than their distance",
+    )
     limits: LimitsConfig | None = Field(default=LimitsConfig(), description="the vault's; null: none")
     seed: Annotated[int, Field(ge=0)] = Field(default=1, description="of noise flow, intrabar paths and feed phases")
 
