@@ -34,4 +34,4 @@ def made_step(time: int, nav: float, **changes: Any) -> Step:
 def made_fill(turnover: float = 0.0, *, failed: str | None = None, **costs: float) -> Fill:
     """A batch with these costs, USD; others are 0."""
     names = ("off_oracle", "fees", "impact", "gas", "shortfall")
-    return Fill((), turnover, Costs(**(dict.fromkeys(names, 0.0) | costs)), 0, failed)
+    return Fill((), turnover, Costs(**(dict.fromkeys(names, 0.0) | costs)), 0, 0, failed)

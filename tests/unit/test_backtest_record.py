@@ -32,7 +32,7 @@ def write(path, steps):
 def test_a_row_says_what_a_step_was(tmp_path):
     swap = Swap(pool="0x1", token_in="0xa", token_out="0xb", amount_in=2**70, amount_out=5)
     fill = made_fill(turnover=40.0, fees=1.0, gas=2.0)
-    fill = type(fill)((swap,), fill.turnover_usd, fill.costs, 540, None)
+    fill = type(fill)((swap,), fill.turnover_usd, fill.costs, 540, 660)
     steps = [
         made_step(600, 100.0, decision=held("quiet", refused=True), weights=np.array([0.6, 0.4]), drift=0.2),
         made_step(660, 101.0, executed=fill, balances=(2**90, 7), hold_value_usd=99.0),
