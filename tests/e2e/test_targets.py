@@ -12,8 +12,7 @@ from keeper.chain.errors import NodeError
 from keeper.cli import main
 from keeper.devnet.world import transact
 from keeper.market import PricePath
-from keeper.policy.targets import RiskParity, propose
-from keeper.submit.curator import least_glide
+from keeper.policy.targets import RiskParity, least_glide, propose
 
 pytestmark = pytest.mark.chain
 
