@@ -22,8 +22,10 @@ ROOMS = (
     "devnet",
     "config",
     "loop",
+    "fleet",
     "report",
     "picture",
+    "commands",
     "stress",
     "cli",
 )
