@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from keeper.commands.options import as_json, print_json
 from keeper.domain.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ FAILED = 1
 @click.option(
     "--out", "out_path", type=click.Path(path_type=Path), help="Also write the results, as JSON, into this file."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@as_json
 def stress(  # noqa: PLR0917  click passes them by name
     policy_path: Path | None,
     config_path: Path | None,
@@ -89,7 +90,7 @@ def stress(  # noqa: PLR0917  click passes them by name
     if out_path is not None:
         _write(out_path, json.dumps(report, indent=2) + "\n")
     if as_json:
-        click.echo(json.dumps(report, indent=2))
+        print_json(report)
     else:
         print_results(results)
     broken = [(result, check) for result in results for check in result.checks if not check.held]
