@@ -31,6 +31,7 @@ from keeper.domain.errors import InputError
 if TYPE_CHECKING:
     from types import FrameType
 
+    from keeper.domain import Snapshot
     from keeper.loop import Keeper, Outcome
     from keeper.ops.preflight import Surroundings
     from keeper.ops.watch import Watch
@@ -127,7 +128,7 @@ def status(config_path: Path, as_json: bool) -> int:
 def snapshot(config_path: Path, as_json: bool) -> int:
     """Print every fact that a decision needs, at the latest block, as a snapshot file."""
     del as_json  # a snapshot has one form; the flag is there because every command has it
-    click.echo(_connect(config_path).read().snapshot().model_dump_json(indent=2))
+    click.echo(_facts(_connect(config_path), config_path).model_dump_json(indent=2))
     return 0
 
 
@@ -159,7 +160,7 @@ def plan(  # noqa: PLR0917  click passes them by name
 
     if snapshot_path is None:
         keeper = _connect(config_path)
-        facts = keeper.read().snapshot()
+        facts = _facts(keeper, config_path)
         policy = keeper.config.policy if policy_path is None else read_policy(policy_path)
     elif policy_path is None:
         raise click.UsageError("--snapshot needs --policy")
@@ -420,6 +421,22 @@ def devnet(port: int, seed: int, load_path: Path | None, dump_path: Path | None,
 
     serve(port=port, seed=seed, state=load_path, dump=dump_path, progress=progress)
     return 0
+
+
+def _facts(keeper: Keeper, config_path: Path) -> Snapshot:
+    """What the chain says now, with what the keeper's journal, if there is one, knows of the time before."""
+    from keeper.policy import remember
+
+    facts = keeper.read().snapshot()
+    for live in (True, False):
+        try:
+            with _journal(config_path, live) as journal:
+                past, _ = journal.past()
+        except InputError:
+            continue  # no journal yet, or one that the keeper has still to bring up to date
+        if past is not None:
+            return facts.model_copy(update={"past": remember(past, facts, keeper.config.policy)})
+    return facts
 
 
 def _surroundings(keeper: Keeper, config_path: Path) -> Surroundings:

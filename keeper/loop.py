@@ -15,12 +15,12 @@ from keeper.chain.errors import Refused, RpcError
 from keeper.chain.lens import Lens, Reading
 from keeper.chain.rpc import Endpoint, Header
 from keeper.config import Config
-from keeper.domain import Policy, Snapshot
+from keeper.domain import Past, Policy, Snapshot
 from keeper.domain.decision import Decision
 from keeper.domain.errors import InputError
 from keeper.ops.alerts import What
 from keeper.ops.watch import Watch
-from keeper.policy import decide
+from keeper.policy import decide, executed, remember
 from keeper.policy.breakers import tripped
 from keeper.submit.engine import Engine
 from keeper.submit.errors import JournalError, LostLease, SendError, SimulationError
@@ -166,18 +166,19 @@ def _tick_in_turn(service: Service, header: Header) -> Outcome:
     except (LostLease, JournalError):
         raise
     except (RpcError, SendError, InputError) as error:
-        service.journal.record("failed", str(error), header.number, seen.facts)
+        service.journal.record("failed", str(error), header.number, seen.facts, seen.intent_id)
         raise
     if outcome.status not in ("sent", "confirmed"):
-        service.journal.record(outcome.status, outcome.reason, header.number, seen.facts)
+        service.journal.record(outcome.status, outcome.reason, header.number, seen.facts, seen.intent_id)
     return outcome
 
 
 @dataclass(slots=True)
 class _Seen:
-    """What a tick has read and decided by the time it ends, however it ends."""
+    """What a tick has read and decided by the time it ends, and the last batch that it knew of, however it ends."""
 
     facts: tuple[Snapshot, Policy, Decision] | None = None
+    intent_id: int = 0
 
 
 def _tick(  # noqa: PLR0911  each way out has its own reason
@@ -192,6 +193,8 @@ def _tick(  # noqa: PLR0911  each way out has its own reason
         snapshot = facts_for_trade(reading)
     except Refused as refusal:
         return Outcome("refused", str(refusal), header.number)
+    past, seen.intent_id = past_of(service, snapshot)
+    snapshot = snapshot.model_copy(update={"past": past})
     decision = decide(snapshot, keeper.config.policy)
     seen.facts = (snapshot, keeper.config.policy, decision)
 
@@ -215,9 +218,25 @@ def _tick(  # noqa: PLR0911  each way out has its own reason
     check_role(reading, engine.signer.address)
     simulate(keeper.endpoint, reading, engine.signer.address, order)
     keeper.endpoint.refuse_old(header)
-    decision_id = service.journal.record("rebalance", decision.reason, header.number, seen.facts)
+    decision_id = service.journal.record("rebalance", decision.reason, header.number, seen.facts, seen.intent_id)
     intent = engine.submit(reading, decision, decision_id, order, reading.vault.nonce + 1)
     return _await(service, engine, intent, Outcome("sent", decision.reason, header.number, decision, order))
+
+
+def past_of(service: Service, snapshot: Snapshot) -> tuple[Past, int]:
+    """What the journal knows of the time before, with this snapshot; and the last batch in it.
+
+    A batch counts once a finalised block has it, at that block's time, so a restart finds the same past.
+    """
+    journal, policy = service.journal, service.keeper.config.policy
+    past, intent_id = journal.past()
+    batch = journal.executed_since(intent_id)
+    if batch is not None:
+        past = past or remember(None, snapshot, policy)
+        assert batch.outcome is not None  # noqa: S101  the engine writes it with the state
+        at = service.keeper.endpoint.header(batch.outcome.block_number).timestamp
+        past, intent_id = executed(past, journal.decision_of(batch), at), batch.id
+    return remember(past, snapshot, policy), intent_id
 
 
 def _await(service: Service, engine: Engine, intent: Intent, sent: Outcome) -> Outcome:
