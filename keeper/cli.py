@@ -25,6 +25,7 @@ from keeper.chain.errors import Refused, RpcError, WrongChainError
 from keeper.commands.options import Command, as_json, config_option, configs_option, log_option
 from keeper.commands.options import print_json as _print_json
 from keeper.commands.stress import stress
+from keeper.commands.sweep import sweep
 from keeper.commands.targets import targets
 from keeper.domain.errors import InputError
 
@@ -71,6 +72,7 @@ def app() -> None:
 
 app.add_command(targets)
 app.add_command(stress)
+app.add_command(sweep)
 
 
 @app.command()
