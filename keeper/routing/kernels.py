@@ -41,8 +41,8 @@ _LEVEL = 0.01
 _ATTEMPTS = 30
 _STABLE_STEPS = 60
 _INSIDE_STEPS = 100
-_BACK = 0.1
-"""Part of a multiplier that one step leaves at least, where it must stay above zero."""
+_BACK = 0.9
+"""Part of a price or a multiplier that one step takes at most, where it must stay above zero."""
 _CLOSE = 1e3
 _PATIENCE = 6
 
@@ -401,7 +401,7 @@ def dual(
     total = respond(c, excess, low, high, penalty, blur, psi, slope)
     gradient[:] = 0.0
     for i in range(n):
-        gradient[i] = -psi[i]
+        gradient[i] = -psi[i] + blur * (1 - 1 / nu[i])
     for k in range(m):
         total += multipliers[k] * bounds[k]
         gradient[n + k] = bounds[k]
@@ -417,9 +417,10 @@ def dual(
             hessian[n:, :n] = mixed
             hessian[:n, n:] = mixed.T
             hessian[n:, n:] = mixed @ rows.T
-            if blur > 0:
-                for k in range(m):
-                    hessian[n + k, n + k] += blur / (multipliers[k] * multipliers[k])
+            for k in range(m):
+                hessian[n + k, n + k] += blur / (multipliers[k] * multipliers[k]) if blur > 0 else 0.0
+        for i in range(n):
+            hessian[i, i] += blur / (nu[i] * nu[i])
     for e in range(len(kinds)):
         if not on[e]:
             continue
@@ -478,13 +479,14 @@ def minimise(
     softness: float,
     blur: float,
     psi: Floats,
+    pinned: bool,
     tolerance: float,
     floor: float,
     most_steps: int,
 ) -> tuple[float, int, float]:
     """Damped Newton on the dual; ``nu``, ``multipliers`` and ``psi`` are the first guess and become the minimiser.
 
-    It stops where the dual is below ``floor``.
+    If ``pinned``, the prices stay as they are. It stops where the dual is below ``floor``.
 
     Returns:
         The dual's value, the steps taken, and the largest imbalance between what is wanted and what the pools do.
@@ -506,9 +508,9 @@ def minimise(
         count = 0
         for i in range(size):
             if i < n:
-                held = nu[i] <= LEAST_PRICE and gradient[i] > 0
+                held = pinned or (nu[i] <= LEAST_PRICE and gradient[i] > 0)
             else:
-                held = multipliers[i - n] <= 0 and gradient[i] > 0 and blur == 0
+                held = multipliers[i - n] <= 0 and gradient[i] > 0
             if not held:
                 free[count] = i
                 count += 1
@@ -540,7 +542,7 @@ def minimise(
         for i in range(count):
             # Where the dual is flat in one direction, that one takes a short step and does not hold up the rest.
             flat = _LEVEL * abs(right[i])
-            if block[i, i] < flat:
+            if block[i, i] < flat and blur == 0:
                 block[i, i] += abs(right[i]) / _LONGEST
             block[i, i] += _RIDGE * (block[i, i] + 1e-4 * largest) + 1e-9 * _RIDGE * imbalance
         step = np.linalg.solve(block, right)
@@ -558,18 +560,23 @@ def minimise(
         # rounding blurs near the minimum, the slope tells to the end.
         old_nu, old_multipliers, old_psi = nu.copy(), multipliers.copy(), psi.copy()
         short, long = 0.0, min(1.0, _LONGEST / longest) if longest > 0 else 1.0
+        if blur > 0:
+            # Barriers are mild along straight lines, and the prices and multipliers have to stay above zero.
+            long = 1.0
+            for i in range(count):
+                ahead = step[i] if free[i] < n else step[i] / multipliers[free[i] - n]
+                long = min(long, -_BACK / ahead) if ahead < -_BACK else long
         at_short, at_long = downhill, 0.0
         part = long
         for attempt in range(_ATTEMPTS):
             for i in range(count):
                 fi = free[i]
                 if fi < n and blur > 0:
-                    nu[fi] = old_nu[fi] * max(1 + part * step[i], _BACK)
+                    nu[fi] = old_nu[fi] * (1 + part * step[i])
                 elif fi < n:
                     nu[fi] = max(old_nu[fi] * np.exp(part * step[i]), LEAST_PRICE)
                 else:
-                    lowest = _BACK * old_multipliers[fi - n] if blur > 0 else 0.0
-                    multipliers[fi - n] = max(old_multipliers[fi - n] + part * step[i], lowest)
+                    multipliers[fi - n] = max(old_multipliers[fi - n] + part * step[i], 0.0)
             psi[:] = old_psi
             dual(
                 nu, multipliers, kinds, a, b, params, segments, on, gain, excess, low, high, penalty, rows, bounds,

@@ -56,9 +56,12 @@ class _Search:
         return solution
 
     def judge(self, solution: Solution) -> tuple[float, float]:
-        """What the set is worth after its tolls (-inf with two pairs of one pool), and a bound on every set."""
+        """What the set is worth after its tolls (-inf if that is no plan), and a bound on every set.
+
+        It is no plan with two pairs of one pool, or if it did not settle.
+        """
         used = solution.used
-        if self.market.shared and len(set(self.market.pool[used])) < len(used):
+        if not solution.settled or (self.market.shared and len(set(self.market.pool[used])) < len(used)):
             return -np.inf, self.bound(solution)
         return solution.value - float(self.toll[used].sum()), self.bound(solution)
 
