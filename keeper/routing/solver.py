@@ -127,18 +127,19 @@ def solve(
     *,
     toll: Floats | None = None,
     softness: float = 0.0,
+    floor: float = -inf,
 ) -> Solution:
     """Least dual over the curves that are ``on`` (shape (curves,), 0 or 1), from the prices of ``start`` if given.
 
-    With ``toll`` (dollars to use each curve) and ``softness`` the dual is the smoothed one of `kernels.dual`.
+    With ``toll`` (dollars to use each curve) and ``softness`` the dual is the smoothed one of `kernels.dual`. Where it
+    falls below ``floor``, it is not solved to the end and does not settle.
     """
     n, m = len(market.tokens), len(goal.bounds)
     nu = np.ones(n) if start is None else start.nu.copy()
     multipliers = np.zeros(m) if start is None else start.multipliers.copy()
     psi = np.zeros(n) if start is None else start.psi.copy()
     run = _Run(market, goal, on, nu, multipliers, psi, np.zeros(market.size) if toll is None else toll, softness)
-    # A set of curves that is worth less than doing nothing need not be solved to the end.
-    value, steps, imbalance = run.least(goal.worth(np.zeros(n)) if softness == 0 else -inf)
+    value, steps, imbalance = run.least(floor)
     return Solution(value, nu, multipliers, psi, on, *market.trades(nu), steps, imbalance / goal.nav)
 
 
