@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import permutations
 from math import isqrt
 from typing import NamedTuple
@@ -132,12 +133,15 @@ def _gain(pool: MultiTokenPool, pair: tuple[str, str], worth: Mapping[str, float
     return price * worth[token_out] / worth[token_in]
 
 
-def positions(side0: Side, side1: Side, spacing: int, usd: int, *, stable: bool, label: str) -> list[Position]:
+def positions(
+    side0: Side, side1: Side, spacing: int, usd: int, *, stable: bool, label: str, price: int | None = None
+) -> list[Position]:
     """Overlapping positions around the feeds' price that hold about `usd` whole dollars: narrow to unlimited.
 
-    `label` seeds how wide they are: no two pools and no two seeds have the same ranges.
+    `label` seeds how wide they are: no two pools and no two seeds have the same ranges. `price` is the pool's, as
+    sqrtPriceX96, where it is not that of the feeds.
     """
-    price = sqrt_price(side0, side1)
+    price = sqrt_price(side0, side1) if price is None else price
     tick = tick_at_sqrt_price(price)
     placed = []
     left = BPS
@@ -164,6 +168,7 @@ def _value(side0: Side, side1: Side, price: int, ticks: tuple[int, int]) -> int:
     return value
 
 
+@lru_cache(maxsize=4096)
 def jitter(label: str) -> int:
     """A factor between 0.8 and 1.2 in basis points, the same for the same label on every machine."""
     digest = hashlib.sha256(label.encode()).digest()

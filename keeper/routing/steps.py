@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from keeper.domain import Swap
-from keeper.pools import Pool, UniswapV2Pool, UniswapV3Pool
+from keeper.pools import BasePool, Pool, SwapError, UniswapV2Pool, UniswapV3Pool
 
 
 class Amount(IntEnum):
@@ -125,3 +125,55 @@ def _can_push(swaps: Sequence[Swap], pools: Mapping[str, Pool], sells: Mapping[s
         and sells.get(swap.token_in) == swap.amount_in
         and all(swap.token_in not in (other.token_in, other.token_out) for other in (*swaps[:k], *swaps[k + 1 :]))
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What came of a program: the swaps as they went, what the vault got back (raw units by token), the pools after."""
+
+    swaps: tuple[Swap, ...]
+    back: dict[str, int]
+    pools: dict[str, BasePool]
+
+
+def run_steps(
+    steps: Sequence[Step], recipients: Mapping[str, str], pools: Mapping[str, BasePool], sells: Mapping[str, int]
+) -> Ran:
+    """What the executor does with these steps on pools that may have moved since they were planned.
+
+    ``recipients`` and ``sells`` are those that `plan_steps` gave and was given; ``pools`` are as they stand, by name.
+    What no step takes goes back to the vault.
+
+    Raises:
+        SwapError: the contract would revert: a step spends what is not there, or a pool does not take it.
+    """
+    standing = dict(pools)
+    held = {token: amount for token, amount in sells.items() if token not in recipients}
+    back: dict[str, int] = {}
+    swaps = []
+    paid = 0
+    for step in steps:
+        if step.mode is Amount.CHAINED:
+            amount = paid
+        elif step.mode is Amount.ALL_HERE:
+            amount = held.get(step.token_in, 0)
+        else:
+            amount = step.amount
+        if step.spends_here:
+            here = held.get(step.token_in, 0)
+            if here < amount:
+                raise SwapError(f"pool {step.pool.name}: a swap spends {amount}, but only {here} is there")
+            held[step.token_in] = here - amount
+        name = step.pool.name
+        paid, standing[name] = standing[name].swap(step.token_in, step.token_out, amount)
+        swaps.append(
+            Swap(pool=name, token_in=step.token_in, token_out=step.token_out, amount_in=amount, amount_out=paid)
+        )
+        if step.recipient is Recipient.EXECUTOR:
+            held[step.token_out] = held.get(step.token_out, 0) + paid
+        elif step.recipient is Recipient.CALLER:
+            back[step.token_out] = back.get(step.token_out, 0) + paid
+    for token, left in held.items():
+        if left:
+            back[token] = back.get(token, 0) + left
+    return Ran(tuple(swaps), back, standing)
