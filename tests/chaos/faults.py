@@ -214,6 +214,7 @@ def _reorganised(depth: int, what: Literal["before", "comes back", "is sent agai
         again = {"comes back": intent.attempts[0].raw.hex(), "is replaced": arena.foreign(nonce)[2:]}.get(what)
         arena.reorganise(depth, None if again is None else "0x" + again)
         verdict = arena.finish(life)
+        assert verdict.ok, verdict.complaints
         states = [intent.state for intent in arena.intents()]
         assert states == ([State.SUPERSEDED, State.DONE] if what == "is replaced" else [State.DONE]), states
         assert verdict.batches == 1
