@@ -21,7 +21,7 @@ def remember(past: Past | None, snapshot: Snapshot, policy: Policy) -> Past:
             closes=_first(snapshot),
             programme=None,
         )
-    if past.programme is not None and under_way(past, snapshot) is None:
+    if past.programme is not None and under_way(past, snapshot, policy) is None:
         past = past.replaced(programme=None)
     passed = now // memory.interval_seconds - past.sampled_at // memory.interval_seconds
     if past.interval != memory.interval_seconds or passed >= memory.samples:
