@@ -12,10 +12,17 @@ from pathlib import Path
 
 import postgres as postgres_server
 import pytest
+from hypothesis import settings
+from place import KEEPER, Place, set_up
 
+from keeper.cli import main
 from keeper.devnet import Devnet
 from keeper.devnet.faults import FaultProxy
 from keeper.devnet.node import binary
+
+# How long an example takes is the machine's affair, not the test's.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 FORK_TESTS = Path(__file__).parent / "fork"
 
@@ -96,6 +103,30 @@ def _isolation(request: pytest.FixtureRequest) -> Iterator[None]:
             yield
     else:
         yield
+
+
+@pytest.fixture
+def place(devnet: Devnet, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A vault that is off its weights, and the command `keeper` beside it."""
+    monkeypatch.setenv("KEEPER_KEY", KEEPER.private_key)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exited:
+            main([*map(str, arguments), "--config", str(tmp_path / "ballast.yaml")])
+        return int(exited.value.code or 0), *capsys.readouterr()
+
+    return set_up(devnet, tmp_path, run)
+
+
+@pytest.fixture
+def manual_mining(devnet: Devnet) -> Iterator[None]:
+    """Blocks only when asked for."""
+    devnet.rpc("evm_setAutomine", False)
+    yield
+    # Taking the chain back does not empty the pool, and a later test would find this one's transaction mined.
+    devnet.rpc("anvil_dropAllTransactions")
+    devnet.rpc("evm_setAutomine", True)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from itertools import count
 import numpy as np
 from numpy.typing import NDArray
 
+from keeper.backtest.curator import Curator
 from keeper.backtest.setup import DOLLARS, Setup, addresses
 from keeper.domain import (
     AssetState,
@@ -144,13 +145,16 @@ def simulate(
     """One step for each row of ``prices``, as it comes; memory does not grow with their number.
 
     With ``start``, pools, vault and feeds begin as in that snapshot, and the setup gives the rest: its basket must be
-    the snapshot's, and where the snapshot has limits, its limits are those.
+    the snapshot's, and where the snapshot has limits, its limits are those. ``retarget`` takes the place of the setup's
+    curator.
 
     Raises:
         InputError: a token has no price, or the start does not fit the setup.
     """
     columns = _columns(setup, prices)
     rows = iter(prices)
+    if retarget is None and setup.curation is not None:
+        retarget = Curator(setup.curation, tuple(setup.basket), setup.targets)
     if setup.latency_seconds is not None and setup.latency_seconds >= prices.step:
         raise InputError(
             f"latency_seconds is {setup.latency_seconds}, which must be shorter than the {prices.step} s"

@@ -77,10 +77,15 @@ class ChainEndpoints(Strict):
         """All of them, in the order in which they are asked."""
         return self.rpc_urls if self.rpc_url is None else (self.rpc_url,)
 
-    def connect(self, anchor: tuple[int, str] | None = None) -> Endpoints:
-        """The endpoints, none of them asked yet. `anchor`: see `Endpoints`."""
+    def connect(self, anchor: tuple[int, str] | None = None, head_seconds: float = 0) -> Endpoints:
+        """The endpoints, none of them asked yet. `anchor` and `head_seconds`: see `Endpoints`."""
         return Endpoints(
-            self.urls, self.chain_id, tolerance=self.tolerance, timeout=self.timeout_seconds, anchor=anchor
+            self.urls,
+            self.chain_id,
+            tolerance=self.tolerance,
+            timeout=self.timeout_seconds,
+            anchor=anchor,
+            head_seconds=head_seconds,
         )
 
 
@@ -102,11 +107,17 @@ class EndpointStatus:
     reason: str | None
 
 
+Observe = Callable[[str, float, str | None], None]
+"""Is told of each request: the endpoint's name, how long it took in seconds, and by which `Trouble`, "node" or None it
+ended. From several threads."""
+
+
 class Endpoints(Endpoint):
     """Several endpoints of one chain, safe to use from several threads.
 
     `anchor` is a block, number and hash, that every endpoint's chain must contain: it tells forks with the same chain
-    id apart. `now` is a clock that only runs forward, `wall` is Unix time; both in seconds.
+    id apart. For so many `head_seconds` the head that one thread has asked for is the others' too. `now` is a clock
+    that only runs forward, `wall` is Unix time; both in seconds.
     """
 
     def __init__(
@@ -117,6 +128,7 @@ class Endpoints(Endpoint):
         tolerance: Tolerance | None = None,
         timeout: float = 20.0,
         anchor: tuple[int, str] | None = None,
+        head_seconds: float = 0,
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -136,6 +148,11 @@ class Endpoints(Endpoint):
         self._errors: list[Counter[str]] = [Counter() for _ in urls]
         self._holders: OrderedDict[str, set[int]] = OrderedDict()
         self._late: dict[int, Future[Any]] = {}
+        # Held while the head is asked for: who comes meanwhile waits for that answer.
+        self._asking = Lock()
+        self._head_seconds = head_seconds
+        self._head: tuple[float, Header | RpcError] | None = None
+        self.observe: Observe = lambda *_: None
 
     @property
     def members(self) -> tuple[Endpoint, ...]:
@@ -194,16 +211,35 @@ class Endpoints(Endpoint):
         the last one when endpoints fail. With a quorum it is the newest block that so many have, all saying the same of
         it. Raises `RpcError` if there is none, or if it is too old.
         """
+        if block == "latest" and self._head_seconds > 0:
+            return self._shared_head()
+        return self._asked_header(block)
+
+    def _asked_header(self, block: int | str) -> Header:
         if self._tolerance.quorum > 1:
             return self._agreed_header(block)
         if block == "latest":
             return self._highest_head()
         return self._failover(lambda index: self._ask_header(index, block))
 
+    def _shared_head(self) -> Header:
+        """The head, or why there is none, as somebody was told a moment ago."""
+        with self._asking:
+            if self._head is None or self._now() - self._head[0] >= self._head_seconds:
+                try:
+                    found: Header | RpcError = self._asked_header("latest")
+                except RpcError as error:
+                    found = error
+                self._head = (self._now(), found)
+            head = self._head[1]
+        if isinstance(head, RpcError):
+            raise RpcError(str(head))  # a new one each time: an exception gathers the traces of all who raise it
+        return head
+
     def check_chain_id(self, expected: int) -> None:
         """Asks every endpoint anew. Raises `WrongChainError` if none but those of other chains answers."""
         if expected != self.chain_id:
-            raise WrongChainError(f"the endpoints are those of chain {self.chain_id}, not of chain {expected}")
+            raise WrongChainError(f"the endpoints are of chain {self.chain_id}, but chain {expected} is asked for")
         _, errors = self._gather(self._audible(), self._admit, enough=len(self._members))
         choice = self._choose()
         if choice.order:
@@ -303,24 +339,36 @@ class Endpoints(Endpoint):
         if self._anchor is None:
             return None
         number, expected = self._anchor
-        found = self._timed(index, lambda member: member.header(number)).hash
-        return None if found == expected else f"{name} follows another chain: its block {number} is {found}"
+        try:
+            found = self._timed(index, lambda member: member.header(number)).hash
+        except (UnansweredError, NodeError):
+            raise
+        except RpcError as error:  # there is none
+            return f"{error}: it follows another chain, or is not in sync"
+        if found == expected:
+            return None
+        return f"{name} follows another chain with the same id: its block {number} is {found}, and not {expected}"
 
     def _timed(self, index: int, ask: Callable[[Endpoint], _T]) -> _T:
         started = self._now()
+        trouble: str | None = None
         try:
             answer = ask(self._members[index])
         except UnansweredError as error:
+            trouble = error.kind
             self._failed(index, error)
             raise
         except NodeError as error:
             # A revert is a result like any other, and the lens's only one.
-            self._answered(index, "node" if error.data is None else None)
+            trouble = "node" if error.data is None else None
+            self._answered(index, trouble)
             raise
         finally:
+            took = self._now() - started
             with self._lock:
                 self._requests[index] += 1
-                self._latency[index] += self._now() - started
+                self._latency[index] += took
+            self.observe(self._members[index].name, took, trouble)
         self._answered(index)
         return answer
 
@@ -516,7 +564,10 @@ class Endpoints(Endpoint):
             return next(iter(errors.values()))
         reasons = dict(choice.passed_over) | {index: str(error) for index, error in errors.items()}
         said = "; ".join(reasons[index] for index in sorted(reasons))
-        return RpcError(f"{why or f'no endpoint of chain {self.chain_id} can be used'}: {said}")
+        with self._lock:
+            foreign = all(health.excluded for health in self._health)
+        error = WrongChainError if foreign else RpcError
+        return error(f"{why or f'no endpoint of chain {self.chain_id} can be used'}: {said}")
 
 
 def pinned_hash(params: Sequence[Any]) -> str | None:

@@ -149,6 +149,9 @@ class Endpoint:
         if actual != expected:
             raise WrongChainError(f"{self.name} follows chain {actual}, but the configuration says chain_id {expected}")
 
+    def refuse_old(self, header: Header) -> None:
+        """Raises `RpcError` if a block is too old to act on any more. One endpoint by itself does not judge that."""
+
     def is_development_node(self) -> bool:
         """Whether anyone could make money and history here: anvil, hardhat or ganache, also behind a proxy."""
         version = str(self.request("web3_clientVersion")).lower()

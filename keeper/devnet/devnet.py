@@ -120,13 +120,22 @@ class Devnet:
         """Every pool that was opened, as the factories know it."""
         return self._pools
 
-    def move_prices(self, prices: Mapping[str, str | int | Decimal]) -> None:
+    def move_prices(
+        self,
+        prices: Mapping[str, str | int | Decimal],
+        *,
+        feeds: Mapping[str, str | int | Decimal] | None = None,
+    ) -> None:
         """Sets feeds (USD by token symbol) and trades every pool of these tokens to the new ratio, in one transaction.
+
+        With `feeds` these answer something else than the pools' `prices`, and what it does not name stays silent. What
+        `prices` does not name is worth what its feed says.
 
         Raises `InputError` for an unknown symbol or a price that a feed cannot say.
         """
         changed = {symbol: _answer(symbol, price) for symbol, price in prices.items()}
-        answers = self._answers() | changed
+        answered = changed if feeds is None else {symbol: _answer(symbol, price) for symbol, price in feeds.items()}
+        answers = self._answers() | answered | changed
         pairs, pools, managed, in_vault = [], [], [], []
         for pool in self._pools:
             if changed.keys().isdisjoint(pool.symbols):
@@ -153,8 +162,8 @@ class Devnet:
                 if target != price:
                     token_in = pool.tokens[0 if target < price else 1]
                     pools.append((pool.address, token_in, target < price, target))
-        feeds = [(FEEDS[symbol].address, answer) for symbol, answer in changed.items()]
-        self._market("move", feeds, pairs, pools, managed, in_vault)
+        spoken = [(FEEDS[symbol].address, answer) for symbol, answer in answered.items()]
+        self._market("move", spoken, pairs, pools, managed, in_vault)
 
     def refresh_feeds(self) -> None:
         """Lets every feed give its answer again, as of now, so that none is stale."""

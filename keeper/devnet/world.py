@@ -139,7 +139,7 @@ def build(endpoint: Endpoint, seed: int, progress: Progress) -> None:
     count = len(MARKETS) + len(VAULT_MARKETS)
     for number, spec in enumerate(MARKETS, start=1):
         progress(f"opening pool {number} of {count}: {spec.base}/{spec.quote}")
-        _open(endpoint, spec, seed)
+        open_market(endpoint, spec, seed)
     for number, basket in enumerate(VAULT_MARKETS, start=1 + len(MARKETS)):
         progress(f"opening pool {number} of {count}: {'/'.join(basket.weights)}")
         _open_vault_pool(endpoint, basket, seed)
@@ -318,7 +318,8 @@ def _first_answer(symbol: str) -> int:
     return int(TOKENS[symbol].price.scaleb(FEED_DECIMALS))
 
 
-def _open(endpoint: Endpoint, spec: Market, seed: int) -> None:
+def open_market(endpoint: Endpoint, spec: Market, seed: int) -> None:
+    """Opens a pool of Uniswap at the feeds' first answers and gives it liquidity."""
     pool = _planned(spec)
     token0, token1 = pool.tokens
     side0, side1 = (Side(TOKENS[symbol].decimals, _first_answer(symbol)) for symbol in pool.symbols)

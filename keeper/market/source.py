@@ -1,5 +1,6 @@
 """What a backtest runs on: rows of prices, one after the other, as often as they are asked for."""
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import dropwhile, takewhile
@@ -67,3 +68,22 @@ class Window:
         if stop is not None:
             rows = takewhile(lambda row: row[0] < stop, rows)
         return rows
+
+
+def last_closes(prices: Prices, count: int, apart: int) -> tuple[int, NDArray[np.float64]]:
+    """The last ``count`` prices that are ``apart`` seconds from each other.
+
+    Returns:
+        The time of the last one, and closes, oldest first, shape (count, symbols); fewer where there are no more.
+
+    Raises:
+        InputError: there are no prices at this distance.
+    """
+    if apart % prices.step:
+        raise InputError(f"prices that are {prices.step} s apart have none that are {apart} s apart: give finer ones")
+    every = apart // prices.step
+    rows = deque(prices, maxlen=(count - 1) * every + 1)
+    if not rows:
+        raise InputError("there are no prices at all")
+    kept = list(rows)[::-1][::every][::-1]
+    return kept[-1][0], np.array([found for _, found in kept])

@@ -125,8 +125,8 @@ class _Run:
         while self.left:
             k = self.next_ready()
             if k is None:
-                k = self.next_part()
-                if k is None or parts == most_parts:
+                k = self.next_part(whole=parts == most_parts)
+                if k is None:
                     break
                 parts += self.ledger.here(self.trades[k].token_in) < self.left[k]
             trade = self.trades[k]
@@ -169,18 +169,20 @@ class _Run:
         before = self.ledger.swaps[-1].token_out if self.ledger.swaps else ""
         return min(self.ready, key=lambda k: (self.trades[k].token_in != before, k), default=None)
 
-    def next_part(self) -> int | None:
+    def next_part(self, *, whole: bool) -> int | None:
         """In a circle: the largest part of a trade that can be done now, of each token's largest trade.
 
-        So what is there goes round in the circle, and is not spent on small trades that lead out of it.
+        So what is there goes round in the circle, and is not spent on small trades that lead out of it. If ``whole``,
+        only of trades that can be done at once.
         """
         found, most = None, 0.0
         for token, places in self.leaving.items():
             here = self.ledger.here(token) if places else 0
             if here <= 0:
                 continue
-            k = max(places, key=lambda k: (k != self.last.get(token), self.worth(k)))
-            part = min(1.0, here / self.left[k]) * self.worth(k)
+            doable = [k for k in places if self.left[k] <= here] if whole else places
+            k = max(doable, key=lambda k: (k != self.last.get(token), self.worth(k)), default=None)
+            part = 0.0 if k is None else min(1.0, here / self.left[k]) * self.worth(k)
             if part > most:
                 found, most = k, part
         return found

@@ -524,6 +524,14 @@ contract GuardTest is Test {
         libraries.checkDrift(b, 0);
     }
 
+    function test_what_a_batch_did_has_192_bits() external {
+        Before memory b = _pair(1, 2 ** 75, 0, 1);
+        vm.expectPartialRevert(Guard.TurnoverBudgetExceeded.selector);
+        libraries.judge(b, _two(2 ** 117 - 2, 1), _loose());
+        vm.expectPartialRevert(Guard.TooWide.selector);
+        libraries.judge(b, _two(2 ** 117, 1), _loose());
+    }
+
     function test_weights_have_64_bits() external {
         Before memory b = _pair(1, 1, 1, 1);
         b.weights[0] = 2 ** 64 - 1;

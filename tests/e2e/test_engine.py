@@ -929,6 +929,30 @@ def test_three_batches_that_came_to_nothing_are_a_breaker_until_it_is_resumed(th
     assert theatre.tick().status == "sent"
 
 
+def test_a_price_that_jumped_while_the_keeper_waited_is_a_breaker(theatre):
+    theatre.stage.configure(breakers={"max_price_jump": 0.1})
+    theatre.restart()
+    theatre.tick()
+    theatre.mine()
+    assert theatre.tick().status == "waiting"
+    theatre.move({"WBTC": "110000"})
+    theatre.mine(2)
+    outcome = theatre.tick()
+    assert (outcome.status, len(theatre.intents())) == ("refused", 1)
+    assert outcome.reason.startswith("the price of WBTC went from $130,000.00 to $110,000.00 in one tick")
+
+
+def test_a_price_that_jumped_before_a_tick_failed_is_compared_with_what_that_tick_saw(theatre):
+    theatre.stage.configure(breakers={"max_price_jump": 0.1})
+    theatre.restart()
+    theatre.devnet.rpc("anvil_setBalance", KEEPER.address, "0x1")
+    with pytest.raises(SendError, match="send it some"):
+        theatre.tick()
+    assert theatre.service.journal.last_snapshot().block.hash == theatre.endpoint.header().hash
+    theatre.move({"WBTC": "110000"})
+    assert theatre.tick().reason.startswith("the price of WBTC went from $130,000.00 to $110,000.00 in one tick")
+
+
 def test_why_a_tick_failed_is_written_down(theatre):
     theatre.devnet.rpc("anvil_setBalance", KEEPER.address, "0x1")
     with pytest.raises(SendError, match="send it some"):

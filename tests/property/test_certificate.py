@@ -4,6 +4,7 @@ import math
 import os
 from collections import Counter
 from functools import cache
+from typing import NamedTuple
 
 import cvxpy as cp
 import numpy as np
@@ -18,19 +19,49 @@ from keeper.pools import BalancerWeightedPool, BasePool, UniswapV2Pool, UniswapV
 from keeper.routing.solver import solve
 from keeper.units import WAD
 
-GRAPHS = int(os.environ.get("BALLAST_GRAPHS", "120"))
+GRAPHS = int(os.environ.get("BALLAST_GRAPHS", "300"))
 HUNDREDTH_OF_A_BP = 1e-6
 
 
+class Judged(NamedTuple):
+    """What a decision says and what is true, USD, as parts of NAV."""
+
+    gap: float
+    slack: float
+    objective: float
+    achieved: float
+    bound: float
+    recomputed: float
+    sated: bool
+    dropped: int
+
+
 @cache
-def considered(seed: int) -> tuple[Snapshot, Policy, Considered]:
+def judged(seed: int) -> Judged | None:
+    """The decision on one graph, checked; None if nothing was solved."""
     facts, asked = graph(seed)
-    return facts, asked, consider(facts, asked)
+    found = consider(facts, asked)
+    certificate = found.decision.certificate
+    if certificate is None:
+        return None
+    nav = facts.nav / WAD
+    return Judged(
+        certificate.gap_usd / nav,
+        slack_usd(facts, found.decision) / nav,
+        certificate.objective_usd / nav,
+        objective_usd(facts, asked, replayed(facts, found.decision)) / nav,
+        certificate.upper_bound_usd / nav,
+        recomputed_bound(facts, asked, certificate.dual) / nav,
+        found.plan.certificate.sated,
+        len(found.plan.dropped),
+    )
 
 
 def slack_usd(facts: Snapshot, decision: Decision) -> float:
     """A hundredth of a basis point of NAV and one raw unit of each token per swap."""
-    return HUNDREDTH_OF_A_BP * facts.nav / WAD + raw_units_usd(facts) * max(1, len(decision.swaps))
+    units = {token: price / 10 ** facts.token[token].decimals for token, price in decision.certificate.dual.items()}
+    passing = sum(unit for token, unit in units.items() if token not in facts.asset)
+    return HUNDREDTH_OF_A_BP * facts.nav / WAD + (raw_units_usd(facts) + passing) * max(1, len(decision.swaps))
 
 
 def replayed(facts: Snapshot, decision: Decision) -> Counter[str]:
@@ -108,43 +139,31 @@ def recomputed_bound(facts: Snapshot, asked: Policy, dual: dict[str, float]) -> 
     return max(hold, total + sum(arbitrage(pool, prices) for pool in facts.pools))
 
 
-def test_the_gap_is_a_hundredth_of_a_basis_point_unless_working_capital_was_missing():
-    wide, dropped, solved = [], 0, 0
-    for seed in range(GRAPHS):
-        facts, _, found = considered(seed)
-        certificate = found.decision.certificate
-        if certificate is None:
-            continue
-        solved += 1
-        if found.plan.dropped:
-            dropped += 1
-        elif certificate.gap_usd > slack_usd(facts, found.decision):
-            wide.append((seed, certificate.gap_usd / facts.nav * WAD * 1e4))
-    print(f"{solved} solved, {dropped} could not carry out every trade, {len(wide)} others beyond 0.01 bp: {wide}")
-    assert solved > 0.9 * GRAPHS
+def all_judged() -> list[tuple[int, Judged]]:
+    return [(seed, one) for seed in range(GRAPHS) if (one := judged(seed)) is not None]
+
+
+def test_the_gap_is_a_hundredth_of_a_basis_point():
+    """But where the bound counts throwing value away as a gain: with a penalty of 1 and more, a few in a thousand."""
+    every = all_judged()
+    sated = [seed for seed, one in every if one.sated]
+    wide = [(seed, one.gap * 1e4, one.dropped) for seed, one in every if one.gap > one.slack and not one.sated]
+    print(f"{len(every)} solved, {len(sated)} sated: {sated}, beyond 0.01 bp (seed, bp, dropped): {wide}")
     assert wide == []
-    assert dropped <= 0.1 * GRAPHS
+    assert len(sated) <= 0.01 * GRAPHS
+    assert len(every) > 0.9 * GRAPHS
 
 
 def test_anyone_computes_the_same_bound_from_the_dual():
-    for seed in range(GRAPHS):
-        facts, asked, found = considered(seed)
-        certificate = found.decision.certificate
-        if certificate is not None:
-            again = recomputed_bound(facts, asked, certificate.dual)
-            # Relative to what the sum is made of.
-            scale = max(abs(again), facts.nav / WAD)
-            assert certificate.upper_bound_usd == pytest.approx(again, abs=1e-9 * scale), seed
+    for seed, one in all_judged():
+        # Relative to what the sum is made of.
+        assert one.bound == pytest.approx(one.recomputed, abs=1e-9 * max(abs(one.recomputed), 1)), seed
 
 
 def test_no_plan_is_worth_more_than_its_bound():
-    for seed in range(GRAPHS):
-        facts, asked, found = considered(seed)
-        certificate = found.decision.certificate
-        if certificate is not None:
-            achieved = objective_usd(facts, asked, replayed(facts, found.decision))
-            assert certificate.objective_usd == pytest.approx(achieved, abs=1e-9 * facts.nav / WAD), seed
-            assert achieved <= certificate.upper_bound_usd + 1e-9 * facts.nav / WAD, seed
+    for seed, one in all_judged():
+        assert one.objective == pytest.approx(one.achieved, abs=1e-9), seed
+        assert one.achieved <= one.bound + 1e-9, seed
 
 
 # Against a solver of another kind

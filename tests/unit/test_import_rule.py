@@ -22,8 +22,11 @@ ROOMS = (
     "devnet",
     "config",
     "loop",
+    "fleet",
     "report",
     "picture",
+    "commands",
+    "stress",
     "cli",
 )
 """Ground floor first."""

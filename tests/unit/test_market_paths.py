@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from keeper.domain.errors import InputError
 from keeper.market import Asset, PricePath, Window
 from keeper.market.paths import YEAR, Jumps, Spell
+from keeper.market.source import last_closes
 
 DAY = 86_400
 PAIR = ("A", "B")
@@ -169,3 +170,17 @@ def test_a_path_is_drawn_as_it_is_read():
     """A million years of hours: only what is asked for is drawn."""
     endless = PricePath(symbols=PAIR, steps=24 * 365 * 1_000_000)
     assert len(list(islice(endless, 3))) == 3
+
+
+def test_last_closes_are_the_given_distance_apart_and_end_with_the_last_row():
+    path = PricePath(symbols=PAIR, steps=50, step=3_600, start=0)
+    rows = list(path)
+    until, closes = last_closes(path, 3, 7_200)
+    assert until == 49 * 3_600
+    assert (closes == np.array([rows[k][1] for k in (45, 47, 49)])).all()
+    assert len(last_closes(path, 100, 36_000)[1]) == 5  # rows 9, 19, … 49
+
+
+def test_closes_nearer_than_the_rows_are_refused():
+    with pytest.raises(InputError, match="give finer ones"):
+        last_closes(PricePath(symbols=("A",), step=7_200), 3, 3_600)

@@ -8,15 +8,16 @@ from builders import LINK, UNI, USDC, WBTC, WETH, policy, snapshot, v2_pool, wei
 from graphs import graph
 
 from keeper.policy.decide import problem_of
-from keeper.routing.plan import Problem, optimise
+from keeper.routing.plan import Plan, Problem, optimise
 from keeper.routing.selection import select
 from keeper.routing.solver import solve
+from keeper.units import WAD
 
 HALVES = {USDC: (0.7, 0.5), WETH: (0.3, 0.5)}
 
 
-def problem(basket, pools, **asked) -> Problem:
-    return problem_of(snapshot(basket, pools, limits=None), policy(**asked))[0]
+def problem(basket, pools, nav: float = 1e6, **asked) -> Problem:
+    return problem_of(snapshot(basket, pools, limits=None, nav=nav), policy(**asked))[0]
 
 
 def chosen(question: Problem, toll: float) -> set[str]:
@@ -79,6 +80,38 @@ def test_an_asset_without_a_route_stays_and_is_named():
     plan = optimise(question)
     assert question.unreached == (UNI.address,)
     assert (plan.changes[2], plan.changes[1] > 0) == (0, True)
+
+
+def test_value_is_not_thrown_away_where_a_large_penalty_counts_it_as_a_loss():
+    basket = {USDC: (0.7, 0.2), WETH: (0.3, 0.2), UNI: (0.0, 0.6)}
+    question = problem(basket, (v2_pool(1, USDC, WETH, 1e9), v2_pool(2, USDC, WETH, 1e4)), tracking_penalty=10)
+    plan = optimise(question)
+    assert plan.certificate.sated
+    assert plan.worth > question.hold
+    # What lies beyond the targets could only be lost in the shallow pool; evening out the two costs 0.3% of a fifth.
+    assert 0 < plan.cost < WAD // 500 * 10**6
+    assert plan.certificate.gap > 0.01 * 1e6
+
+
+def test_without_an_asset_that_is_far_too_large_nothing_is_sated():
+    assert not optimise(problem(HALVES, (v2_pool(1, USDC, WETH, 1e7),), tracking_penalty=1)).certificate.sated
+
+
+def test_a_circle_that_costs_more_gas_in_parts_than_it_brings_is_left_alone():
+    dear = v2_pool(3, UNI, USDC, 1e6)
+    circle = (v2_pool(1, USDC, LINK, 1e6), v2_pool(2, LINK, UNI, 1e6))
+    circle += (dear.model_copy(update={"reserve1": dear.reserve1 * 103 // 100}),)
+    basket, way = {USDC: (0.6, 0.5), WETH: (0.4, 0.5)}, v2_pool(4, USDC, WETH, 1e7, fee_pips=100)
+    units = dict.fromkeys(("base", "uniswap_v2"), 100_000)
+
+    def plan(dollars: float, nav: float) -> Plan:
+        gas = {"gas_price_wei": str(round(dollars * 4 * 10**9)), "gas_units": units}
+        return optimise(problem(basket, (*circle, way), nav=nav, tracking_penalty=8, **gas))
+
+    # At a tenth of a dollar a hop one lap of everything would pay, thirty laps do not.
+    assert sum(swap.pool == dear.name for swap in plan(0, 100).swaps) > 10
+    assert sum(swap.pool == dear.name for swap in plan(0.5, 1e6).swaps) == 1
+    assert {swap.pool for swap in plan(0.5, 100).swaps} == {way.name}
 
 
 def test_pools_that_no_route_leads_through_are_ignored():
