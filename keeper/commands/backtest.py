@@ -198,7 +198,7 @@ def _generated(found: dict[str, Any], regime: Any, days: int, seed: int) -> tupl
 
     setup = _setup(found)
     path = PricePath(regime=regime, symbols=setup.symbols, seed=seed, steps=24 * days + 1)
-    return setup, path, {"generated": path.model_dump(mode="json", exclude_defaults=True, exclude={"symbols"})}
+    return setup, path, {"generated": {"regime": regime, "seed": seed, "days": days}}
 
 
 def _from_file(
