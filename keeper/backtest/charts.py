@@ -261,30 +261,22 @@ def ticks(low: float, high: float, most: int, *, logarithmic: bool = False) -> l
 
 def times(start: float, end: float, most: int) -> list[tuple[float, str]]:
     """Round moments from ``start`` to ``end`` (unix seconds), ``most`` at most, and what they are called."""
-    begin, span = datetime.fromtimestamp(start, UTC), end - start
-    for months in (1, 2, 3, 6, 12, 24, 60, 120, 600):
-        if span < most * 86_400 * 7 * 0.9 or span > months * most * 86_400 * 30:
+    for seconds in (60, 300, 900, 3_600, 10_800, 21_600, 43_200, 86_400, 2 * 86_400, 7 * 86_400, 14 * 86_400):
+        if (end - start) / seconds <= most - 1:
+            form = "%-d %b" if seconds >= 86_400 else "%-d %b %H:%M" if end - start > 86_400 else "%H:%M"
+            found = range(ceil(start / seconds) * seconds, int(end) + 1, seconds)
+            return [(float(at), f"{datetime.fromtimestamp(at, UTC):{form}}") for at in found]
+    first = datetime.fromtimestamp(start, UTC).year
+    for months in (1, 2, 3, 6, 12, 24, 60, 120, 600, 1_200):
+        if (end - start) / (months * 30 * 86_400) > most:
             continue
-        found = []
-        for month in range(0, 12 * 200, months):
-            moment = datetime(begin.year + month // 12, month % 12 + 1, 1, tzinfo=UTC)
-            if moment.timestamp() > end:
-                break
-            if moment.timestamp() >= start:
-                plain = f"{moment:%Y}" if months >= 12 or moment.month == 1 else f"{moment:%b}"
-                found.append((moment.timestamp(), plain))
-        if len(found) < 2:
-            continue
-        if months < 12:
-            first = datetime.fromtimestamp(found[0][0], UTC)
-            found[0] = (found[0][0], f"{first:%b %Y}")
-        return found
-    for seconds in (60, 300, 900, 3_600, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 1_209_600, 2_419_200):
-        if span / seconds <= most:
-            begins = ceil(start / seconds) * seconds
-            form = "%d %b" if seconds >= 86_400 else "%d %b %H:%M" if span > 86_400 else "%H:%M"
-            return [
-                (float(at), format(datetime.fromtimestamp(at, UTC), form).lstrip("0"))
-                for at in range(begins, int(end) + 1, seconds)
-            ]
+        year = first - first % max(months // 12, 1)
+        moments = [
+            datetime(year + k // 12, k % 12 + 1, 1, tzinfo=UTC) for k in range(0, (most + 2) * months + 12, months)
+        ]
+        shown = [moment for moment in moments if start <= moment.timestamp() <= end]
+        plain = [f"{m:%Y}" if months >= 12 or m.month == 1 else f"{m:%b}" for m in shown]
+        if months < 12 and shown:
+            plain[0] = f"{shown[0]:%b %Y}"
+        return [(moment.timestamp(), text) for moment, text in zip(shown, plain, strict=True)]
     return []
