@@ -12,8 +12,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from keeper.backtest.curator import Curation, check_curation
 from keeper.domain import InputError
+from keeper.domain.errors import explain
 from keeper.domain.limits import LimitsConfig
-from keeper.domain.parse import explain
 from keeper.market.feeds import FeedTerms
 from keeper.market.gas import ConstantGas, GasFile
 from keeper.market.venues import Frictions, Venue

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from keeper.domain import InputError
+from keeper.market.feeds import answer_of
 from keeper.market.liquidity import Side, pair_reserves, positions, sqrt_price
 from keeper.pools import SwapError, Tick, UniswapV2Pool, UniswapV3Pool, UniswapV4Pool
 from keeper.pools.base import FeePips, Model
@@ -251,23 +252,26 @@ class Venues:
     def _trade(self, j: int, move: float) -> Flow | None:
         """Brings pool j to a log price that is higher by ``move`` by one swap."""
         pool = self.pools[j]
-        zero_for_one = move < 0
-        try:
-            if isinstance(pool, UniswapV2Pool):
-                reserve = pool.reserve0 if zero_for_one else pool.reserve1
-                amount = _input(float(reserve), abs(move), float(self._kept[j]))
-                token_in = pool.token0 if zero_for_one else pool.token1
+        zero_for_one, arbitrage = move < 0, bool(self._arbitraged[j])
+        if isinstance(pool, UniswapV2Pool):
+            reserve = pool.reserve0 if zero_for_one else pool.reserve1
+            amount = _input(float(reserve), abs(move), float(self._kept[j]))
+            token_in = pool.token0 if zero_for_one else pool.token1
+            try:
                 after: TradingPool = pool.swap(token_in, pool.other(token_in), amount).pool
-                flow = Flow(pool.name, zero_for_one, amount, 0, bool(self._arbitraged[j]))
-            else:
-                target = int(pool.sqrt_price_x96 * (1 + expm1(move / 2)))
-                if target == pool.sqrt_price_x96:
-                    return None
-                target = min(max(target, MIN_SQRT_PRICE + 1), MAX_SQRT_PRICE - 1)
+            except SwapError:  # too small to change anything
+                return None
+            flow = Flow(pool.name, zero_for_one, amount, 0, arbitrage)
+        else:
+            target = int(pool.sqrt_price_x96 * (1 + expm1(move / 2)))
+            target = min(max(target, MIN_SQRT_PRICE + 1), MAX_SQRT_PRICE - 1)
+            if target == pool.sqrt_price_x96:
+                return None
+            try:
                 after = pool.swap_to(target)
-                flow = Flow(pool.name, zero_for_one, 0, target, bool(self._arbitraged[j]))
-        except SwapError:  # too small to change anything
-            return None
+            except SwapError as error:
+                raise InputError(f"{error}: begin with a snapshot of more of its ticks") from None
+            flow = Flow(pool.name, zero_for_one, 0, target, arbitrage)
         self._set(j, after)
         return flow
 
@@ -292,7 +296,7 @@ class Venues:
             return
         pool, venue = self.pools[j], self._venues[j]
         side0, side1 = (
-            Side(self._tokens[token][1], _answer(float(self._log_prices[self._tokens[token][0]])))
+            Side(self._tokens[token][1], answer_of(float(self._log_prices[self._tokens[token][0]])))
             for token in pool.tokens
         )
         if isinstance(pool, UniswapV2Pool):
@@ -327,10 +331,6 @@ def _log_liquidity(pool: TradingPool) -> float:
     return log(max(pool.liquidity, 1))
 
 
-def _answer(log_price: float) -> int:
-    return max(round(float(np.exp(log_price)) * 10**8), 1)
-
-
 def open_pool(
     venue: Venue, number: int, tokens: Mapping[str, tuple[str, int]], prices: Mapping[str, float]
 ) -> TradingPool:
@@ -344,7 +344,7 @@ def open_pool(
     """
     symbols = sorted(venue.tokens, key=lambda symbol: int(tokens[symbol][0], 16))
     token0, token1 = (tokens[symbol][0] for symbol in symbols)
-    side0, side1 = (Side(tokens[symbol][1], _answer(log(prices[symbol]))) for symbol in symbols)
+    side0, side1 = (Side(tokens[symbol][1], answer_of(log(prices[symbol]))) for symbol in symbols)
     usd = ceil(venue.usd)
     address = f"0x{_FIRST + number:040x}"
     if venue.kind == "uniswap_v2":

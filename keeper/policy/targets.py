@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from keeper.domain.errors import InputError
-from keeper.domain.parse import explain
+from keeper.domain.errors import InputError, explain
 from keeper.pools.base import Model
 from keeper.units import WAD, Fraction, Number, mul_div_up, to_wad
 
