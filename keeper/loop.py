@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
 
+from keeper.chain import bindings
 from keeper.chain.deployment import Deployment
 from keeper.chain.errors import Refused, RpcError
 from keeper.chain.lens import Lens, Reading
@@ -22,7 +23,8 @@ from keeper.ops.alerts import What
 from keeper.ops.watch import Watch
 from keeper.policy import decide, executed, remember
 from keeper.policy.breakers import tripped
-from keeper.submit.engine import Engine
+from keeper.submit.checkpoints import Checkpoints
+from keeper.submit.engine import Engine, Waiting
 from keeper.submit.errors import JournalError, LostLease, SendError, SimulationError
 from keeper.submit.history import history_of
 from keeper.submit.journal import DAY, Intent, Journal, Leases, Retention
@@ -101,6 +103,7 @@ class Service:
     keeper: Keeper
     journal: Journal
     engine: Engine | None
+    checkpoints: Checkpoints
     leases: Leases
     clock: Callable[[], float] = time.time
 
@@ -129,9 +132,10 @@ class Service:
         except BaseException:
             leases.give_back(store)
             raise
-        if signer is None:
-            return cls(keeper, journal, None, leases, clock)
         endpoint = keeper.endpoint
+        checkpoints = Checkpoints(endpoint, deployment.vault)
+        if signer is None:
+            return cls(keeper, journal, None, checkpoints, leases, clock)
         engine = Engine(
             endpoint,
             deployment,
@@ -141,7 +145,7 @@ class Service:
             config.policy.max_gas_price_wei,
             broadcaster(config.routing, endpoint, signer.address),
         )
-        return cls(keeper, journal, engine, leases, clock)
+        return cls(keeper, journal, engine, checkpoints, leases, clock)
 
     def close(self) -> None:
         """Gives the lease back."""
@@ -188,6 +192,8 @@ def _tick(  # noqa: PLR0911  each way out has its own reason
     read = cache(lambda: keeper.lens.read_at(keeper.endpoint, header))
     if engine is not None and (waiting := engine.settle(header, lambda: read().vault.nonce)) is not None:
         return Outcome("waiting", waiting.reason, header.number)
+    if engine is not None and (moving := _keep_up(service, engine, header)) is not None:
+        return Outcome("waiting", moving.reason, header.number)
     try:
         reading = read()
         snapshot = facts_for_trade(reading)
@@ -237,6 +243,21 @@ def past_of(service: Service, snapshot: Snapshot) -> tuple[Past, int]:
         at = service.keeper.endpoint.header(batch.outcome.block_number).timestamp
         past, intent_id = executed(past, journal.decision_of(batch), at), batch.id
     return remember(past, snapshot, policy), intent_id
+
+
+def _keep_up(service: Service, engine: Engine, header: Header) -> Waiting | None:
+    """Moves a checkpoint of the oracle where one is due: a price that has left its corridor stops every batch."""
+    vault = service.journal.vault()
+    if vault is not None and vault.halted_at is not None:
+        return None
+    ceiling = engine.max_gas_price
+    if ceiling is not None and header.base_fee_per_gas > ceiling:
+        return None
+    if (due := service.checkpoints.next_due(header)) is None:
+        return None
+    oracle, share = due
+    call = bindings.interface("PriceOracle").encode("checkpoint", share.token)
+    return engine.keep_up(header, oracle, call, f"moves the checkpoint of {share.token}")
 
 
 def _await(service: Service, engine: Engine, intent: Intent, sent: Outcome) -> Outcome:

@@ -6,7 +6,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import Select, delete, func, select, update
@@ -278,7 +278,7 @@ class Journal:
             return intent
 
     def signed(  # noqa: PLR0917  one column each
-        self, intent: Intent, kind: Literal["batch", "cancel"], transaction: SignedTransaction, block: int,
+        self, intent: Intent, kind: str, transaction: SignedTransaction, block: int,
         gas: int, max_fee: int, priority_fee: int,
     ) -> None:  # fmt: skip
         """Write signed bytes down, before they are sent anywhere."""
