@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import click
 
 from keeper.chain.errors import Refused, RpcError, WrongChainError
+from keeper.commands.backtest import backtest
 from keeper.commands.options import Command, as_json, config_option, configs_option, log_option
 from keeper.commands.options import print_json as _print_json
 from keeper.commands.stress import stress
@@ -70,6 +71,7 @@ def app() -> None:
     """Keeps an on-chain index on its target weights. Nothing is sent without --live."""
 
 
+app.add_command(backtest)
 app.add_command(targets)
 app.add_command(stress)
 app.add_command(sweep)

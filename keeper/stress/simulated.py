@@ -94,7 +94,7 @@ def play(setup: Setup, policy: Policy, name: str, delta: Decimal, seed: int) -> 
     Raises KeyError for a name that is not in `NAMES`, `InputError` if the policy does not fit the basket.
     """
     scenario = {scenario.name: scenario for scenario in SCENARIOS}[name]
-    path = PricePath(symbols=setup.symbols, seed=seed, steps=_STEPS, step=STEP)
+    path = PricePath(symbols=tuple(setup.symbols), seed=seed, steps=_STEPS, step=STEP)
     if scenario.correlation is not None:
         path = path.model_copy(update={"correlation": scenario.correlation})
     prices: Prices = path if scenario.factor is None else _Shocked(path, scenario.factor)
