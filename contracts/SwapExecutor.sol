@@ -223,10 +223,13 @@ contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
         returns (uint256 out)
     {
         bytes memory data = abi.encode(key, head & SELLS_TOKEN0 != 0, amount, to);
+        // Transient, which costs next to nothing, in a loop or out of it; and nothing reads it between.
+        // slither-disable-start costly-loop,reentrancy-benign
         _expected = _unlocking(manager, keccak256(data));
         out = abi.decode(IPoolManager(manager).unlock(data), (uint256));
         // A manager that never called back must not be able to later.
         _expected = 0;
+        // slither-disable-end costly-loop,reentrancy-benign
     }
 
     function _swapBalancer(address vault, bytes32 id, address token, address bought, uint256 amount, address to)
@@ -263,7 +266,9 @@ contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
     }
 
     /// @dev Pays the PoolManager that calls. What it counts is the rise of its balance since `sync`; of ether, the value,
-    ///      but only if nobody has synced another currency before.
+    ///      but only if nobody has synced another currency before. If it counted less, it does not let itself be locked.
+    // The caller is no arbitrary one: only the manager of the step passes `_expected`.
+    // slither-disable-start arbitrary-send-eth,unused-return
     function _settle(address currency, uint256 amount) internal {
         IPoolManager(msg.sender).sync(currency);
         if (currency == address(0)) {
@@ -275,6 +280,8 @@ contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
         }
     }
 
+    // slither-disable-end arbitrary-send-eth,unused-return
+
     /// @dev Collects from the PoolManager that calls. Ether is wrapped: all there is, whatever the manager says it was.
     function _take(address currency, uint256 amount, address to) internal returns (uint256) {
         if (currency != address(0)) {
@@ -282,6 +289,8 @@ contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
             return amount;
         }
         _payer = msg.sender;
+        // Who pays in the meantime is looked up by `receive`, which is the purpose.
+        // slither-disable-next-line reentrancy-benign
         IPoolManager(msg.sender).take(currency, address(this), amount);
         _payer = address(0);
         amount = address(this).balance;
@@ -311,11 +320,13 @@ contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
 
     /* ------------------------------------------------- READING ------------------------------------------------- */
 
+    /// @dev In one function: each that it called would cost 40 gas a step.
     /// @param  paid What the step before paid out.
     /// @return token What the pool is paid with from here; zero if it is paid already.
     /// @return amount How much is swapped.
     /// @return to Who gets what comes out.
     /// @return next Where the next step begins.
+    // slither-disable-next-line cyclomatic-complexity
     function _read(bytes calldata program, uint256 at, uint256 head, uint256 count, uint256 paid)
         internal
         view

@@ -234,7 +234,7 @@ class Project:
             shutil.copytree(ROOT / name, folder / name, ignore=ignored)
         shutil.copy(ROOT / "foundry.toml", folder)
         for name in ("node_modules", ".ballast"):
-            (folder / name).symlink_to(ROOT / name)
+            (folder / name).symlink_to((ROOT / name).resolve())
         return cls(folder)
 
     def copy(self, folder: Path) -> "Project":

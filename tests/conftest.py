@@ -12,12 +12,17 @@ from pathlib import Path
 
 import postgres as postgres_server
 import pytest
+from hypothesis import settings
 from place import KEEPER, Place, set_up
 
 from keeper.cli import main
 from keeper.devnet import Devnet
 from keeper.devnet.faults import FaultProxy
 from keeper.devnet.node import binary
+
+# How long an example takes is the machine's affair, not the test's.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 FORK_TESTS = Path(__file__).parent / "fork"
 

@@ -124,7 +124,7 @@ def test_a_program_through_every_kind_pays_what_was_predicted(devnet, lens):
     for token, sold in sells.items():
         devnet.deal(token, recipients.get(token, executor), sold)
     before = {symbol: held(devnet, token.address, STRANGER) for symbol, token in TOKENS.items()}
-    program = encode_program(steps, sells.keys() - recipients.keys())
+    program = encode_program(steps, {token: sold for token, sold in sells.items() if token not in recipients})
     receipt = transact(
         devnet.endpoint, executor, selector("execute(bytes)") + encode(["bytes"], [program]), sender=STRANGER
     )
