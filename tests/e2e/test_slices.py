@@ -1,6 +1,7 @@
-"""A rebalance in slices, with a real journal on a real node: each is a batch, and a restart goes on where it stopped."""
+"""A rebalance in slices, with a real journal on a real node: each is a batch, and a restart goes on with the next."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from stage import Stage
@@ -99,7 +100,7 @@ def test_a_rebalance_is_made_in_slices_of_about_the_same_size(keeper):
         sliced(keeper, number)
         keeper.wait()
     drifts = keeper.drifts
-    steps = [before - after for before, after in zip(drifts, drifts[1:], strict=False)]
+    steps = [before - after for before, after in pairwise(drifts)]
     assert len(steps) == SLICES
     assert max(steps) < 1.15 * min(steps)
     assert drifts[-1] < 0.03 * drifts[0]
