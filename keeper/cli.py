@@ -25,6 +25,7 @@ from keeper.chain.errors import Refused, RpcError, WrongChainError
 from keeper.commands.options import Command, as_json, config_option, configs_option, log_option
 from keeper.commands.options import print_json as _print_json
 from keeper.commands.targets import targets
+from keeper.commands.train import train
 from keeper.domain.errors import InputError
 from keeper.stress.commands import stress
 
@@ -70,6 +71,7 @@ def app() -> None:
 
 
 app.add_command(targets)
+app.add_command(train)
 
 
 @app.command()
