@@ -94,9 +94,7 @@ def play(setup: Setup, policy: Policy, name: str, delta: Decimal, seed: int) -> 
     """
     scenario = {scenario.name: scenario for scenario in SCENARIOS}[name]
     symbols = tuple(setup.symbols)
-    path = PricePath(
-        symbols=symbols, seed=seed, steps=_STEPS, step=STEP, **_changed(correlation=scenario.correlation)
-    )
+    path = PricePath(symbols=symbols, seed=seed, steps=_STEPS, step=STEP, **_changed(correlation=scenario.correlation))
     prices: Prices = path if scenario.factor is None else _Shocked(path, scenario.factor)
     watch = _Watch(setup, scenario, float(delta))
     steps = simulate(setup, prices, policy, disturbance=watch)
