@@ -26,6 +26,7 @@ from keeper.commands.backtest import backtest
 from keeper.commands.options import Command, as_json, config_option, configs_option, log_option
 from keeper.commands.options import print_json as _print_json
 from keeper.commands.stress import stress
+from keeper.commands.sweep import sweep
 from keeper.commands.targets import targets
 from keeper.domain.errors import InputError
 
@@ -73,6 +74,7 @@ def app() -> None:
 app.add_command(backtest)
 app.add_command(targets)
 app.add_command(stress)
+app.add_command(sweep)
 
 
 @app.command()

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -23,7 +25,7 @@ from pydantic import Field, ValidationError, model_validator
 import keeper
 from keeper.backtest.engine import simulate
 from keeper.backtest.metrics import Meter
-from keeper.backtest.setup import Setup
+from keeper.backtest.setup import DOLLARS, Setup
 from keeper.domain import InputError, Policy
 from keeper.domain.errors import explain
 from keeper.domain.parse import with_models
@@ -91,8 +93,7 @@ class FromFile(Model):
     def prices(self, setup: Setup, seed: int) -> Prices:
         """The rows of the file; the seed only counts between them."""
         del seed
-        wanted = [symbol for symbol in setup.symbols if symbol != setup.dollar or symbol in setup.basket]
-        file = _read(self.prices_file, tuple(wanted), tuple(sorted(self.symbols.items())), self.fill_gaps)
+        file = _read(self.prices_file, setup.symbols, tuple(sorted(self.symbols.items())), self.fill_gaps)
         return file if self.start is None and self.stop is None else Window(file, self.start, self.stop)
 
     def digest(self) -> str:
@@ -102,7 +103,7 @@ class FromFile(Model):
 
 @cache
 def _read(path: str, symbols: tuple[str, ...], names: tuple[tuple[str, str], ...], fill_gaps: int) -> PriceFile:
-    return PriceFile(path, symbols, names=dict(names), fill_gaps=fill_gaps)
+    return PriceFile(path, symbols, names=dict(names), optional=DOLLARS, fill_gaps=fill_gaps)
 
 
 @cache
@@ -360,6 +361,14 @@ Report = Callable[[int, int], None]
 """Told how many cells are done, of how many."""
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A cell that could not be run, and why."""
+
+    cell: Cell
+    why: str
+
+
 class Results:
     """What is known in a folder: one line of JSON for each cell, written as it comes in."""
 
@@ -405,11 +414,12 @@ class Results:
         self._file.close()
 
     def of(self, wanted: Iterable[Cell]) -> list[dict[str, Any]]:
-        """The results of these cells, in their order, under their names of today."""
+        """The results of those of these cells that are known, in their order, under their names of today."""
         return [
             self.known[cell.key]
             | {"strategy": cell.strategy, "point": cell.point, "market": cell.market, "seed": cell.seed}
             for cell in wanted
+            if cell.key in self.known
         ]
 
 
@@ -417,45 +427,69 @@ _AT_ONCE = 8
 """Tasks that wait for each worker: enough that none is idle, few enough that a kill loses little."""
 _BATCH = 4
 """Cells of a task."""
+_PATIENCE = 30
+"""Seconds to wait for a scheduler."""
 
 
-def run_sweep(wanted: Sequence[Cell], results: Results, scheduler: str | None, report: Report) -> None:
+def run_sweep(
+    wanted: Sequence[Cell],
+    results: Results,
+    report: Report,
+    *,
+    scheduler: str | None = None,
+    workers: int | None = None,
+) -> list[Failure]:
     """Runs what is not known yet, on all cores of this machine or on the Dask cluster at ``scheduler``.
 
-    A cluster's workers need this very project installed, and the price files at the same paths.
+    A cluster's workers need this very project installed, and the price files at the same paths. A cell that fails holds
+    up no other; it is run again next time.
 
     Raises:
         InputError: the scheduler cannot be reached, or a worker has other code than this.
     """
+    failures: list[Failure] = []
     left = list({cell.key: cell for cell in wanted if cell.key not in results.known}.values())
     done = len(wanted) - len(left)
     report(done, len(wanted))
-    if not left:
-        return
-    for batch, found in _spread([left[k : k + _BATCH] for k in range(0, len(left), _BATCH)], scheduler):
+    batches = [left[k : k + _BATCH] for k in range(0, len(left), _BATCH)]
+    for batch, found in _spread(batches, scheduler, workers) if left else ():
         for cell, result in zip(batch, found, strict=True):
-            results.add(cell, result)
+            if isinstance(result, str):
+                failures.append(Failure(cell, result))
+            else:
+                results.add(cell, result)
         done += len(batch)
         report(done, len(wanted))
+    return failures
+
+
+_Found = dict[str, Any] | str
+"""What a cell came to, or why it failed."""
 
 
 def _spread(
-    batches: Sequence[Sequence[Cell]], scheduler: str | None
-) -> Iterator[tuple[Sequence[Cell], list[dict[str, Any]]]]:
+    batches: Sequence[Sequence[Cell]], scheduler: str | None, workers: int | None
+) -> Iterator[tuple[Sequence[Cell], list[_Found]]]:
     """Batches with their results, as they come."""
-    from distributed import Client, LocalCluster, as_completed  # noqa: PLC0415  a second to import
+    # Typed in part, and a second to import.
+    import distributed  # noqa: PLC0415
 
-    options: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": None}
-    try:
-        client = Client(LocalCluster(**options) if scheduler is None else scheduler, timeout=30)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot reach the Dask scheduler at {scheduler}: {error}") from None
-    with client:
+    dask: Any = distributed
+    with ExitStack() as stack:
+        try:
+            where = scheduler or stack.enter_context(
+                dask.LocalCluster(
+                    n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
+                )
+            )
+            client = stack.enter_context(dask.Client(where, timeout=_PATIENCE))
+        except (OSError, ValueError) as error:
+            raise InputError(f"cannot reach the Dask scheduler at {scheduler}: {error}") from None
         waiting = iter(batches)
-        workers = max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
+        hands = max(len(client.nthreads()), 1)
         code = code_version()
-        under_way = {}
-        queue = as_completed()
+        under_way: dict[str, Sequence[Cell]] = {}
+        queue = dask.as_completed()
 
         def submit() -> None:
             batch = next(waiting, None)
@@ -464,18 +498,21 @@ def _spread(
                 under_way[future.key] = batch
                 queue.add(future)
 
-        try:
-            for _ in range(_AT_ONCE * workers):
-                submit()
-            for future in queue:
-                yield under_way.pop(future.key), future.result()
-                submit()
-        finally:
-            if scheduler is None:
-                client.cluster.close()
+        for _ in range(_AT_ONCE * hands):
+            submit()
+        for future in queue:
+            yield under_way.pop(future.key), future.result()
+            submit()
 
 
-def _run_batch(code: str, specs: Sequence[str]) -> list[dict[str, Any]]:
+def _run_batch(code: str, specs: Sequence[str]) -> list[_Found]:
+    """What a worker does. An error of one cell is its result."""
     if code != code_version():
         raise InputError("a worker of the cluster has another version of this project: install the same everywhere")
-    return [run_cell(spec) for spec in specs]
+    found: list[_Found] = []
+    for spec in specs:
+        try:
+            found.append(run_cell(spec))
+        except Exception as error:  # whatever it was, it is told beside the others' results
+            found.append(f"{type(error).__name__}: {' '.join(str(error).split())}")
+    return found
