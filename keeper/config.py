@@ -14,8 +14,8 @@ from keeper.chain.fields import Address, Strict, from_environment
 from keeper.chain.lens import Lens
 from keeper.chain.venues import Venue
 from keeper.domain.decision import Decision
-from keeper.domain.errors import InputError
-from keeper.domain.parse import explain, load_decision, load_policy, load_snapshot
+from keeper.domain.errors import InputError, explain
+from keeper.domain.parse import load_decision, load_policy, load_snapshot
 from keeper.domain.policy import Policy
 from keeper.domain.snapshot import Snapshot
 from keeper.ops.alerts import AlertsConfig

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Literal
 
 from keeper.chain.deployment import Deployment
@@ -14,17 +15,17 @@ from keeper.chain.errors import Refused, RpcError
 from keeper.chain.lens import Lens, Reading
 from keeper.chain.rpc import Endpoint, Header
 from keeper.config import Config
-from keeper.domain import Policy, Snapshot
+from keeper.domain import Past, Policy, Snapshot
 from keeper.domain.decision import Decision
 from keeper.domain.errors import InputError
 from keeper.ops.alerts import What
 from keeper.ops.watch import Watch
-from keeper.policy import decide
+from keeper.policy import decide, executed, remember
 from keeper.policy.breakers import tripped
 from keeper.submit.engine import Engine
 from keeper.submit.errors import JournalError, LostLease, SendError, SimulationError
 from keeper.submit.history import history_of
-from keeper.submit.journal import DAY, Intent, Journal, Retention, Store, reign
+from keeper.submit.journal import DAY, Intent, Journal, Leases, Retention
 from keeper.submit.order import Order
 from keeper.submit.program import build_order
 from keeper.submit.relay import broadcaster
@@ -100,11 +101,18 @@ class Service:
     keeper: Keeper
     journal: Journal
     engine: Engine | None
+    leases: Leases
     clock: Callable[[], float] = time.time
 
     @classmethod
-    def open(cls, keeper: Keeper, signer: Signer | None, clock: Callable[[], float] = time.time) -> Service:
-        """Opens the journal of the mode and takes its lease.
+    def open(
+        cls,
+        keeper: Keeper,
+        signer: Signer | None,
+        clock: Callable[[], float] = time.time,
+        leases: Leases | None = None,
+    ) -> Service:
+        """Opens the journal of the mode and takes its lease, unless one of the process's ``leases`` is it.
 
         Raises:
             InputError: the journal is not usable.
@@ -112,16 +120,17 @@ class Service:
         """
         config, deployment = keeper.config, keeper.deployment
         mode: Literal["dry", "live"] = "dry" if signer is None else "live"
-        store = Store(config.journal_url(mode))
-        journal = Journal(store, deployment.chain_id, deployment.vault, deployment.deployment_block.hash, clock)
         who = deployment.vault if signer is None else signer.address
+        leases = leases or Leases()
+        lease = f"{mode}:{deployment.chain_id}:{who}"
+        store = leases.take(config.journal_url(mode), lease, config.lease_seconds, clock)
         try:
-            reign(store, f"{mode}:{deployment.chain_id}:{who}", config.lease_seconds, clock)
+            journal = Journal(store, deployment.chain_id, deployment.vault, deployment.deployment_block.hash, clock)
         except BaseException:
-            store.close()
+            leases.give_back(store)
             raise
         if signer is None:
-            return cls(keeper, journal, None, clock)
+            return cls(keeper, journal, None, leases, clock)
         endpoint = keeper.endpoint
         engine = Engine(
             endpoint,
@@ -132,11 +141,11 @@ class Service:
             config.policy.max_gas_price_wei,
             broadcaster(config.routing, endpoint, signer.address),
         )
-        return cls(keeper, journal, engine, clock)
+        return cls(keeper, journal, engine, leases, clock)
 
     def close(self) -> None:
         """Gives the lease back."""
-        self.journal.store.close()
+        self.leases.give_back(self.journal.store)
 
 
 def tick(service: Service, header: Header) -> Outcome:
@@ -144,6 +153,11 @@ def tick(service: Service, header: Header) -> Outcome:
 
     Raises `RpcError`, `InputError`, or `SendError`.
     """
+    with service.journal.store.turn:
+        return _tick_in_turn(service, header)
+
+
+def _tick_in_turn(service: Service, header: Header) -> Outcome:
     if service.journal.store.reign is not None:
         service.journal.store.reign.renew()
     seen = _Seen()
@@ -152,30 +166,35 @@ def tick(service: Service, header: Header) -> Outcome:
     except (LostLease, JournalError):
         raise
     except (RpcError, SendError, InputError) as error:
-        service.journal.record("failed", str(error), header.number, seen.facts)
+        service.journal.record("failed", str(error), header.number, seen.facts, seen.intent_id)
         raise
     if outcome.status not in ("sent", "confirmed"):
-        service.journal.record(outcome.status, outcome.reason, header.number, seen.facts)
+        service.journal.record(outcome.status, outcome.reason, header.number, seen.facts, seen.intent_id)
     return outcome
 
 
 @dataclass(slots=True)
 class _Seen:
-    """What a tick has read and decided by the time it ends, however it ends."""
+    """What a tick has read and decided by the time it ends, and the last batch that it knew of, however it ends."""
 
     facts: tuple[Snapshot, Policy, Decision] | None = None
+    intent_id: int = 0
 
 
 def _tick(  # noqa: PLR0911  each way out has its own reason
     service: Service, header: Header, seen: _Seen
 ) -> Outcome:
     keeper, engine = service.keeper, service.engine
-    if engine is not None and (waiting := engine.settle(header)) is not None:
+    read = cache(lambda: keeper.lens.read_at(keeper.endpoint, header))
+    if engine is not None and (waiting := engine.settle(header, lambda: read().vault.nonce)) is not None:
         return Outcome("waiting", waiting.reason, header.number)
     try:
-        reading, snapshot = read_for_trade(keeper, header)
+        reading = read()
+        snapshot = facts_for_trade(reading)
     except Refused as refusal:
         return Outcome("refused", str(refusal), header.number)
+    past, seen.intent_id = past_of(service, snapshot)
+    snapshot = snapshot.model_copy(update={"past": past})
     decision = decide(snapshot, keeper.config.policy)
     seen.facts = (snapshot, keeper.config.policy, decision)
 
@@ -199,9 +218,25 @@ def _tick(  # noqa: PLR0911  each way out has its own reason
     check_role(reading, engine.signer.address)
     simulate(keeper.endpoint, reading, engine.signer.address, order)
     keeper.endpoint.refuse_old(header)
-    decision_id = service.journal.record("rebalance", decision.reason, header.number, seen.facts)
+    decision_id = service.journal.record("rebalance", decision.reason, header.number, seen.facts, seen.intent_id)
     intent = engine.submit(reading, decision, decision_id, order, reading.vault.nonce + 1)
     return _await(service, engine, intent, Outcome("sent", decision.reason, header.number, decision, order))
+
+
+def past_of(service: Service, snapshot: Snapshot) -> tuple[Past, int]:
+    """What the journal knows of the time before, with this snapshot; and the last batch in it.
+
+    A batch counts once a finalised block has it, at that block's time, so a restart finds the same past.
+    """
+    journal, policy = service.journal, service.keeper.config.policy
+    past, intent_id = journal.past()
+    batch = journal.executed_since(intent_id)
+    if batch is not None:
+        past = past or remember(None, snapshot, policy)
+        assert batch.outcome is not None  # noqa: S101  the engine writes it with the state
+        at = service.keeper.endpoint.header(batch.outcome.block_number).timestamp
+        past, intent_id = executed(past, journal.decision_of(batch), at), batch.id
+    return remember(past, snapshot, policy), intent_id
 
 
 def _await(service: Service, engine: Engine, intent: Intent, sent: Outcome) -> Outcome:
@@ -234,12 +269,11 @@ def _tripped(service: Service, snapshot: Snapshot) -> str | None:
     return tripped(history_of(journal, balance), snapshot, breakers)
 
 
-def read_for_trade(keeper: Keeper, header: Header) -> tuple[Reading, Snapshot]:
-    """What a decision at this block rests on. Raises `Refused` if the vault or its oracle leaves nothing to decide."""
-    reading = keeper.lens.read_at(keeper.endpoint, header)
+def facts_for_trade(reading: Reading) -> Snapshot:
+    """What a decision rests on. Raises `Refused` if the vault or its oracle leaves nothing to decide."""
     if reading.vault.paused:
         raise Refused(f"rebalancing is paused; the owner {reading.vault.owner} can resume it")
-    return reading, reading.snapshot()
+    return reading.snapshot()
 
 
 def plan(reading: Reading, snapshot: Snapshot, decision: Decision, deadline_seconds: int) -> Order:
@@ -261,6 +295,7 @@ def serve(
     complain: Callable[[str], None],
     watch: Watch,
     clock: Callable[[], float] = time.time,
+    leases: Leases | None = None,
 ) -> None:
     """Runs while it has the lease, and stands by while another keeper has it, until `stop` is set.
 
@@ -268,7 +303,9 @@ def serve(
     """
     watch.follow(keeper.endpoint)
     while not stop.is_set():
-        service = stand_by(keeper, signer, stop=stop, complain=complain, watch=watch, clock=clock)
+        service = stand_by(
+            keeper, signer, stop=stop, complain=complain, watch=watch, clock=clock, leases=leases or Leases()
+        )
         if service is None:
             return
         try:
@@ -287,13 +324,14 @@ def stand_by(
     stop: threading.Event,
     complain: Callable[[str], None],
     watch: Watch,
+    leases: Leases,
     clock: Callable[[], float] = time.time,
 ) -> Service | None:
     """Waits for the lease, watching the chain meanwhile. None if `stop` was set first; raises as `serve` does."""
     name, why = keeper.deployment.vault, ""
     while not stop.is_set():
         try:
-            service = Service.open(keeper, signer, clock)
+            service = Service.open(keeper, signer, clock, leases)
         except LostLease as lost:
             if not why:
                 complain(str(lost))
@@ -344,8 +382,9 @@ def run(
             if header.hash == seen:
                 # A tick renews by itself; while the chain stands still nothing else does. Not while the node is gone:
                 # a standby may have a better one.
-                if service.journal.store.reign is not None:
-                    service.journal.store.reign.renew()
+                with service.journal.store.turn:
+                    if service.journal.store.reign is not None:
+                        service.journal.store.reign.renew()
             else:
                 seen = header.hash
                 started = time.monotonic()

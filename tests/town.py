@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from stage import LIMITS, OWNER, SIZE
 
-from keeper.chain import artifacts
+from keeper.chain import artifacts, bindings
 from keeper.chain.deployment import Deployment
 from keeper.chain.rpc import Endpoint
 from keeper.config import Config
@@ -83,6 +83,20 @@ class Town:
 
     def keeper(self, index: int) -> Keeper:
         return Keeper.assemble(Config.load(self.paths[index]))
+
+    def batches(self, index: int) -> int:
+        """How many batches a vault has executed."""
+        return len(
+            self.endpoint.request(
+                "eth_getLogs",
+                {
+                    "address": self.deployments[index].vault,
+                    "topics": [bindings.interface("IndexVault").topic("Rebalanced")],
+                    "fromBlock": "0x0",
+                    "toBlock": "latest",
+                },
+            )
+        )
 
     def now(self) -> float:
         """The chain's clock: a lease is then a number of blocks."""

@@ -8,18 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
+from keeper.backtest.curator import Curator
 from keeper.backtest.setup import DOLLARS, Setup, addresses
-from keeper.domain import AssetState, Block, Decision, InputError, Limits, Policy, Snapshot, Swap, Token, VaultState
+from keeper.domain import (
+    AssetState,
+    Block,
+    Decision,
+    InputError,
+    Limits,
+    Past,
+    Policy,
+    Snapshot,
+    Swap,
+    Token,
+    VaultState,
+)
 from keeper.domain.limits import VaultLimits
 from keeper.market.feeds import ANSWER, Feeds, Path
 from keeper.market.gas import GasMeter
 from keeper.market.source import Prices
 from keeper.market.venues import Flow, TradingPool, Venues, open_pool
 from keeper.policy import decide as keeper_decide
+from keeper.policy import executed, remember
 from keeper.policy.costs import split
 from keeper.policy.guard import Basket, check_drift, check_outcome
 from keeper.policy.tally import Tally
@@ -52,12 +67,13 @@ class Costs:
 @dataclass(frozen=True, slots=True)
 class Fill:
     """What became of a batch: its swaps as they went, the value that changed hands (both legs, market prices), its
-    costs; or, in ``failed``, why it was reverted: then it only cost gas. ``decided_at`` is when it was decided."""
+    costs; or, in ``failed``, why it was reverted: then it only cost gas. Times in unix seconds."""
 
     swaps: tuple[Swap, ...]
     turnover_usd: float
     costs: Costs
     decided_at: int
+    at: int
     failed: str | None = None
 
 
@@ -129,13 +145,21 @@ def simulate(
     """One step for each row of ``prices``, as it comes; memory does not grow with their number.
 
     With ``start``, pools, vault and feeds begin as in that snapshot, and the setup gives the rest: its basket must be
-    the snapshot's, and where the snapshot has limits, its limits are those.
+    the snapshot's, and where the snapshot has limits, its limits are those. ``retarget`` takes the place of the setup's
+    curator.
 
     Raises:
         InputError: a token has no price, or the start does not fit the setup.
     """
     columns = _columns(setup, prices)
     rows = iter(prices)
+    if retarget is None and setup.curation is not None:
+        retarget = Curator(setup.curation, tuple(setup.basket), setup.targets)
+    if setup.latency_seconds is not None and setup.latency_seconds >= prices.step:
+        raise InputError(
+            f"latency_seconds is {setup.latency_seconds}, which must be shorter than the {prices.step} s"
+            " between prices: give latency_steps instead"
+        )
     return _run(
         setup, columns, rows, policy, decide, start=start, disturbance=disturbance or Disturbance(), retarget=retarget
     )
@@ -203,13 +227,24 @@ class World:
         self.fees = self.gas.at(time)
         gas_usd = self.gas_usd(self.setup.frictions.arbitrage_gas_units)
         for at, log_prices in self.path.to(time, np.log(prices)):
-            self.venues.move(at - self.time, log_prices, gas_usd)
-            answered = self.feeds.look(at, prices if at == time else np.exp(log_prices))
-            self._stale.update(place for place in answered if place < len(self.balances))
-            self.time = at
-        self.prices = prices
+            self._leg(at, log_prices, prices if at == time else np.exp(log_prices), gas_usd)
         self.number += 1
         return self.venues.settle()
+
+    def move_part(self, at: int, time: int, prices: Floats) -> list[Flow]:
+        """As `move`, as far as a moment before the next row."""
+        self.fees = self.gas.at(at)
+        gas_usd = self.gas_usd(self.setup.frictions.arbitrage_gas_units)
+        log_prices = self.path.through(at, time, np.log(prices))
+        self._leg(at, log_prices, np.exp(log_prices), gas_usd)
+        self.number += 1
+        return self.venues.settle()
+
+    def _leg(self, at: int, log_prices: Floats, prices: Floats, gas_usd: float) -> None:
+        self.venues.move(at - self.time, log_prices, gas_usd)
+        answered = self.feeds.look(at, prices)
+        self._stale.update(place for place in answered if place < len(self.balances))
+        self.time, self.prices = at, prices
 
     def gas_usd(self, units: int) -> float:
         """What so many units of gas cost now, at the market's price of the native token."""
@@ -231,8 +266,8 @@ class World:
             self._free = self.tally.limits(self.limits, self.time)
         return self._free
 
-    def snapshot(self) -> Snapshot:
-        """What the keeper would read now."""
+    def snapshot(self, past: Past | None) -> Snapshot:
+        """What the keeper would read now, with what it remembers."""
         for place in self._stale:
             self._assets[place] = AssetState.model_construct(
                 token=self.tokens[place].address,
@@ -262,6 +297,7 @@ class World:
                 limits=self.bounds(),
             ),
             pools=self.venues.all,
+            past=past,
         )
 
     def basket(self) -> Basket:
@@ -273,12 +309,12 @@ class World:
         """The batch meets the pools as they stand, as the chain would have it: all of it, or nothing but its gas."""
         decision = order.decision
         gas = self.gas_usd(decision.estimate.gas_units)
-        planned_at = order.snapshot.block.timestamp
+        planned_at, now = order.snapshot.block.timestamp, self.time
 
         def reverted(why: str) -> Fill:
-            return Fill((), 0.0, Costs(0.0, 0.0, 0.0, gas, 0.0), planned_at, why)
+            return Fill((), 0.0, Costs(0.0, 0.0, 0.0, gas, 0.0), planned_at, now, why)
 
-        before, limits, now = self.basket(), self.bounds(), self.time
+        before, limits = self.basket(), self.bounds()
         if self.limits is not None and limits is not None:
             if now < self.tally.ready_at(self.limits):
                 return reverted(f"the vault is cooling down for another {self.tally.ready_at(self.limits) - now} s")
@@ -325,7 +361,7 @@ class World:
             if pool is not standing[name]:
                 self.venues.put(pool)  # type: ignore[arg-type]  # a swap leaves a pool of the same kind
         costs = Costs(off_oracle, fees, impact, gas, -sum(worth))
-        return Fill(ran.swaps, sum(map(abs, worth)), costs, order.snapshot.block.timestamp)
+        return Fill(ran.swaps, sum(map(abs, worth)), costs, order.snapshot.block.timestamp, self.time)
 
 
 def open_world(setup: Setup, time: int, prices: Floats) -> World:
@@ -424,7 +460,7 @@ def resume_world(setup: Setup, start: Snapshot, prices: Floats) -> World:
         balances=[asset.balance for asset in start.vault.assets],
         targets=start.targets,
         limits=limits,
-        tally=Tally(time - (0 if limits is None else limits.cooldown)),
+        tally=_tally_of(start, limits),
         nonce=start.vault.nonce,
         supply=start.vault.total_supply,
         vault=start.vault.address,
@@ -432,6 +468,19 @@ def resume_world(setup: Setup, start: Snapshot, prices: Floats) -> World:
         number=start.block.number,
         native=symbols.index(setup.native),
     )
+
+
+def _tally_of(start: Snapshot, limits: VaultLimits | None) -> Tally:
+    """The vault's tally as its headroom tells it; where that is full, the cooldown is taken to be over."""
+    now, left = start.block.timestamp, start.vault.limits
+    if limits is None:
+        return Tally(now)
+    if left is None:
+        return Tally(now - limits.cooldown)
+    loss, turnover = limits.loss_budget - left.loss_headroom, limits.turnover_budget - left.turnover_headroom
+    if loss < 0 or turnover < 0:
+        raise InputError("the snapshot's headroom is above the setup's budgets: give the setup the vault's limits")
+    return Tally(now, loss, turnover) if loss or turnover else Tally(now - limits.cooldown)
 
 
 def _run(
@@ -460,33 +509,55 @@ def _run(
     time, row = first
     prices = market(row)
     world = open_world(setup, time, prices) if start is None else resume_world(setup, start, prices)
-    flows = world.move(time, prices) if start is not None and time > world.time else []
+    flows = world.move(time, prices) if time > world.time else []
     books = _Books(world)
+    past: Past | None = None
     order: Order | None = None
-    for index in range(2**63):
+    pause = setup.latency_seconds
+    for index in count():
+        filled = None
         if index:
             following = next(rows, None)
             if following is None:
                 return
+            time, prices = following[0], market(following[1])
             disturbance.before_market(index, world)
-            flows = world.move(following[0], market(following[1]))
-        books.market(world)
-        filled = None
+            flows = []
+            if pause is not None:
+                # Whether or not a batch is under way, so that the market is the same for every policy.
+                flows = world.move_part(world.time + pause, time, prices)
+                if order is not None:
+                    disturbance.before_batch(index, world)
+                    filled, past = _carry_out(world, order, past)
+                    order = None
+            flows = [*flows, *world.move(time, prices)]
+            books.market(world)
         if order is not None and index >= order.due:
             disturbance.before_batch(index, world)
-            filled, order = world.execute(order), None
-        if retarget is not None:
-            targets = retarget(world.time, world.prices[: len(world.balances)])
-            if targets is not None:
-                world.retarget(targets)
-        snapshot = world.snapshot()
+            filled, past = _carry_out(world, order, past)
+            order = None
+        if retarget is not None and (targets := retarget(time, prices[: len(world.balances)])) is not None:
+            world.retarget(targets)
+        snapshot = world.snapshot(past)
+        before, past = past, remember(past, snapshot, policy)
+        if past is not before:
+            snapshot = snapshot.model_copy(update={"past": past})
         decision = decide(snapshot, policy) if order is None else None
         if decision is not None and decision.action == "rebalance" and _ready(world):
-            order = Order(decision, snapshot, index + setup.latency_steps)
-            if setup.latency_steps == 0:
+            order = Order(decision, snapshot, index + (setup.latency_steps if pause is None else 1))
+            if order.due == index:
                 disturbance.before_batch(index, world)
-                filled, order = world.execute(order), None
+                filled, past = _carry_out(world, order, past)
+                order = None
         yield books.step(world, snapshot, decision, filled, tuple(flows))
+
+
+def _carry_out(world: World, order: Order, past: Past | None) -> tuple[Fill, Past | None]:
+    """What becomes of a batch, and of what the keeper remembers."""
+    fill = world.execute(order)
+    if fill.failed is None and past is not None:
+        past = executed(past, order.decision, fill.at)
+    return fill, past
 
 
 def _ready(world: World) -> bool:

@@ -10,11 +10,12 @@ from typing import Annotated, Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from keeper.backtest.curator import Curation, check_curation
 from keeper.domain import InputError
+from keeper.domain.errors import explain
 from keeper.domain.limits import LimitsConfig
-from keeper.domain.parse import explain
 from keeper.market.feeds import FeedTerms
-from keeper.market.gas import ConstantGas
+from keeper.market.gas import ConstantGas, GasFile
 from keeper.market.venues import Frictions, Venue
 from keeper.pools.base import Model
 from keeper.units import WAD, Fraction, Number, to_wad
@@ -73,11 +74,23 @@ class Setup(Model):
     feeds: dict[str, FeedTerms] = Field(
         default={}, description="by symbol; where not given, as Chainlink's on mainnet: `FEEDS`, else 1% and an hour"
     )
-    gas: ConstantGas = Field(default=ConstantGas())
+    gas: ConstantGas | GasFile = Field(
+        default=ConstantGas(), description="base_fee_wei and priority_fee_wei, or the file of a series"
+    )
     latency_steps: Annotated[int, Field(ge=0)] = Field(
         default=1, description="steps from a decision to its batch; 0 fills at the prices that were seen"
     )
+    latency_seconds: Annotated[int, Field(gt=0)] | None = Field(
+        default=None,
+        description="in place of steps: seconds from a decision to its batch, on a seeded path between two rows;"
+        " shorter than their distance",
+    )
     limits: LimitsConfig | None = Field(default=LimitsConfig(), description="the vault's; null: none")
+    curation: Curation | None = Field(
+        default=None,
+        alias="targets",
+        description="a curator who proposes others now and then; without one those of the basket stand",
+    )
     seed: Annotated[int, Field(ge=0)] = Field(default=1, description="of noise flow, intrabar paths and feed phases")
 
     @model_validator(mode="after")
@@ -85,6 +98,8 @@ class Setup(Model):
         total = sum(self.basket.values())
         if total != 1:
             raise ValueError(f"basket: the targets sum to {total}, they must sum to 1")
+        if self.curation is not None:
+            check_curation(self.curation, tuple(self.basket))
         return self
 
     @property

@@ -12,8 +12,7 @@ from pydantic import ValidationError
 from keeper.chain.errors import WrongChainError
 from keeper.chain.fields import Address, Hash, Strict
 from keeper.chain.rpc import Endpoint
-from keeper.domain.errors import InputError
-from keeper.domain.parse import explain
+from keeper.domain.errors import InputError, explain
 
 
 class DeploymentBlock(Strict):

@@ -77,10 +77,15 @@ class ChainEndpoints(Strict):
         """All of them, in the order in which they are asked."""
         return self.rpc_urls if self.rpc_url is None else (self.rpc_url,)
 
-    def connect(self, anchor: tuple[int, str] | None = None) -> Endpoints:
-        """The endpoints, none of them asked yet. `anchor`: see `Endpoints`."""
+    def connect(self, anchor: tuple[int, str] | None = None, head_seconds: float = 0) -> Endpoints:
+        """The endpoints, none of them asked yet. `anchor` and `head_seconds`: see `Endpoints`."""
         return Endpoints(
-            self.urls, self.chain_id, tolerance=self.tolerance, timeout=self.timeout_seconds, anchor=anchor
+            self.urls,
+            self.chain_id,
+            tolerance=self.tolerance,
+            timeout=self.timeout_seconds,
+            anchor=anchor,
+            head_seconds=head_seconds,
         )
 
 
@@ -111,7 +116,8 @@ class Endpoints(Endpoint):
     """Several endpoints of one chain, safe to use from several threads.
 
     `anchor` is a block, number and hash, that every endpoint's chain must contain: it tells forks with the same chain
-    id apart. `now` is a clock that only runs forward, `wall` is Unix time; both in seconds.
+    id apart. For so many `head_seconds` the head that one thread has asked for is the others' too. `now` is a clock
+    that only runs forward, `wall` is Unix time; both in seconds.
     """
 
     def __init__(
@@ -122,6 +128,7 @@ class Endpoints(Endpoint):
         tolerance: Tolerance | None = None,
         timeout: float = 20.0,
         anchor: tuple[int, str] | None = None,
+        head_seconds: float = 0,
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -141,6 +148,10 @@ class Endpoints(Endpoint):
         self._errors: list[Counter[str]] = [Counter() for _ in urls]
         self._holders: OrderedDict[str, set[int]] = OrderedDict()
         self._late: dict[int, Future[Any]] = {}
+        # Held while the head is asked for: who comes meanwhile waits for that answer.
+        self._asking = Lock()
+        self._head_seconds = head_seconds
+        self._head: tuple[float, Header | RpcError] | None = None
         self.observe: Observe = lambda *_: None
 
     @property
@@ -200,11 +211,30 @@ class Endpoints(Endpoint):
         the last one when endpoints fail. With a quorum it is the newest block that so many have, all saying the same of
         it. Raises `RpcError` if there is none, or if it is too old.
         """
+        if block == "latest" and self._head_seconds > 0:
+            return self._shared_head()
+        return self._asked_header(block)
+
+    def _asked_header(self, block: int | str) -> Header:
         if self._tolerance.quorum > 1:
             return self._agreed_header(block)
         if block == "latest":
             return self._highest_head()
         return self._failover(lambda index: self._ask_header(index, block))
+
+    def _shared_head(self) -> Header:
+        """The head, or why there is none, as somebody was told a moment ago."""
+        with self._asking:
+            if self._head is None or self._now() - self._head[0] >= self._head_seconds:
+                try:
+                    found: Header | RpcError = self._asked_header("latest")
+                except RpcError as error:
+                    found = error
+                self._head = (self._now(), found)
+            head = self._head[1]
+        if isinstance(head, RpcError):
+            raise RpcError(str(head))  # a new one each time: an exception gathers the traces of all who raise it
+        return head
 
     def check_chain_id(self, expected: int) -> None:
         """Asks every endpoint anew. Raises `WrongChainError` if none but those of other chains answers."""

@@ -19,9 +19,8 @@ from keeper.chain import bindings
 from keeper.chain.errors import NodeError, OracleRefused, RpcError, one_line
 from keeper.chain.rpc import Endpoint, Header, block_tag
 from keeper.chain.venues import Venue
-from keeper.domain.errors import InputError
+from keeper.domain.errors import InputError, explain
 from keeper.domain.limits import VaultLimits
-from keeper.domain.parse import explain
 from keeper.domain.snapshot import AssetState, Block, Limits, Snapshot, Token, VaultState
 from keeper.policy.guard import Basket
 from keeper.pools import Pool

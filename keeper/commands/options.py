@@ -60,3 +60,23 @@ def called(names: tuple[str, ...]) -> dict[str, str]:
 def print_json(value: object) -> None:
     """What programs read, on standard output."""
     click.echo(json.dumps(value, indent=2))
+
+
+def configs_option(command: Command) -> Command:
+    """`--config`, on every command that looks after several vaults."""
+    return click.option(
+        "--config",
+        "config_paths",
+        type=click.Path(path_type=Path),
+        multiple=True,
+        default=(Path("ballast.yaml"),),
+        envvar="BALLAST_CONFIG",
+        show_default=True,
+        help="Configuration file, or a directory of nothing but such .yaml files; more than once for several vaults "
+        "(or set BALLAST_CONFIG).",
+    )(command)
+
+
+log_option = click.option(
+    "--log", "level", type=click.Choice(["debug", "info", "warning"]), help="Log to stderr, as JSON lines."
+)

@@ -47,31 +47,47 @@ class FeedTerms(Model):
 class Path:
     """The way of log prices between rows, in legs of at most an hour.
 
-    Rows no more than an hour apart are taken as they are. Else the way is a Brownian bridge whose variance is a moving
-    average of past squared moves and the move itself, so that nothing depends on later rows.
+    Rows no more than an hour apart are taken as they are, unless somebody wants to know a price between them. Else the
+    way is a Brownian bridge whose variance is a moving average of past squared moves and the move itself, so that
+    nothing depends on later rows.
     """
 
     def __init__(self, time: int, log_prices: Floats, seed: np.random.SeedSequence) -> None:
         self.time, self.log_prices = time, log_prices
         self._random = np.random.default_rng(seed)
         self._variance: Floats | None = None  # of log price, a second
+        self._seen = time
 
     def to(self, time: int, log_prices: Floats) -> Iterator[tuple[int, Floats]]:
         """The ends of the legs on the way to the next row: (unix seconds, log prices), the row itself last."""
-        start, before, span = self.time, self.log_prices, time - self.time
+        start, span = self.time, time - self.time
         legs = -(-span // HOUR)
-        if legs > 1:
-            variance = (log_prices - before) ** 2 / span
-            self._variance = variance if self._variance is None else _DECAY * self._variance + (1 - _DECAY) * variance
-            deviation = np.sqrt(self._variance * span / legs)
-            here = before
-            for left in range(legs, 1, -1):
-                normals = self._random.standard_normal(1 + len(here))
-                normals = sqrt(_COMMON) * normals[0] + sqrt(1 - _COMMON) * normals[1:]
-                here = here + (log_prices - here) / left + deviation * sqrt((left - 1) / left) * normals
-                yield start + span * (legs - left + 1) // legs, here
-        self.time, self.log_prices = time, log_prices
+        for leg in range(1, legs):
+            at = start + span * leg // legs
+            yield at, self.through(at, time, log_prices)
+        self.time, self.log_prices, self._seen = time, log_prices, time
         yield time, log_prices
+
+    def through(self, at: int, time: int, log_prices: Floats) -> Floats:
+        """The log prices at a moment before the next row, to which the way has come then."""
+        past, left = at - self.time, time - at
+        variance = self._variance_to(time, log_prices) * (past * left / (past + left))
+        normals = self._random.standard_normal(1 + len(log_prices))
+        normals = sqrt(_COMMON) * normals[0] + sqrt(1 - _COMMON) * normals[1:]
+        here: Floats = self.log_prices + (log_prices - self.log_prices) * (past / (past + left))
+        here = here + np.sqrt(variance) * normals
+        self.time, self.log_prices = at, here
+        return here
+
+    def _variance_to(self, time: int, log_prices: Floats) -> Floats:
+        """Of log price, a second, including the move to the next row; once for each row."""
+        if self._seen != time:
+            variance = (log_prices - self.log_prices) ** 2 / (time - self.time)
+            self._variance = variance if self._variance is None else _DECAY * self._variance + (1 - _DECAY) * variance
+            self._seen = time
+        if self._variance is None:
+            raise ValueError(f"no row after {self.time} is known")
+        return self._variance
 
 
 class Feeds:

@@ -7,9 +7,10 @@ file.
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -52,6 +53,7 @@ class PriceFile:
         path: the file.
         symbols: what to read, in this order; all that the file has, in order of appearance, if None.
         names: what the file calls a symbol, where it is not the same: ``{"WETH": "ETH"}``.
+        optional: symbols among those that are left out if the file has none of them.
         fill_gaps: up to so many rows missing in a row stand at the close before them.
 
     Raises:
@@ -67,23 +69,38 @@ class PriceFile:
         symbols: Sequence[str] | None = None,
         *,
         names: Mapping[str, str] | None = None,
+        optional: Collection[str] = (),
         fill_gaps: int = 0,
     ) -> None:
         self.path = Path(path)
-        self._arguments = (self.path, None if symbols is None else tuple(symbols), dict(names or {}), fill_gaps)
-        called = None if symbols is None else [(names or {}).get(symbol, symbol) for symbol in symbols]
-        with _Reading(self.path, called) as reading:
+        # Into another process goes what it was made of, not what is mapped.
+        self._again = partial(
+            PriceFile,
+            self.path,
+            None if symbols is None else tuple(symbols),
+            names=dict(names or {}),
+            optional=tuple(optional),
+            fill_gaps=fill_gaps,
+        )
+        named = dict(names or {})
+        wanted = None if symbols is None else {named.get(symbol, symbol): symbol in optional for symbol in symbols}
+        with _Reading(self.path, wanted) as reading:
             reading.read()
-            self.symbols: tuple[str, ...] = tuple(reading.columns if symbols is None else symbols)
+            ours = {other: symbol for symbol, other in named.items()}
+            self.symbols: tuple[str, ...] = (
+                tuple(ours.get(name, name) for name in reading.columns)
+                if symbols is None
+                else tuple(symbol for symbol in symbols if named.get(symbol, symbol) in reading.columns)
+            )
             self.step: int = reading.step(fill_gaps)
             """Seconds from one row to the next: the distance that most rows have."""
             self.start, self.stop = reading.overlap(self.step)
             """Of the first and the last row, unix seconds."""
             mapped = {name: column.mapped() for name, column in reading.columns.items()}
-        self._columns = [mapped[name] for name in called or self.symbols]
+        self._columns = [mapped[named.get(symbol, symbol)] for symbol in self.symbols]
 
-    def __reduce__(self) -> tuple[Callable[..., "PriceFile"], tuple[object, ...]]:
-        return _reopened, self._arguments
+    def __reduce__(self) -> tuple[object, ...]:
+        return self._again, ()
 
     def __length_hint__(self) -> int:
         return (self.stop - self.start) // self.step + 1
@@ -95,10 +112,6 @@ class PriceFile:
             for k, (seen, closes) in enumerate(self._columns):
                 prices[:, k] = closes[np.searchsorted(seen, times, side="right") - 1]
             yield from zip(times.tolist(), prices, strict=True)
-
-
-def _reopened(path: Path, symbols: tuple[str, ...] | None, names: dict[str, str], fill_gaps: int) -> PriceFile:
-    return PriceFile(path, symbols, names=names, fill_gaps=fill_gaps)
 
 
 def moment(seconds: int) -> str:
@@ -145,6 +158,11 @@ class _Column:
         self.times.write(times.astype(np.int64).tobytes())
         self.closes.write(closes.tobytes())
 
+    def close(self) -> None:
+        """Lets go of the files; what is mapped stays."""
+        self.times.close()
+        self.closes.close()
+
     def mapped(self) -> tuple[Ints, Floats]:
         """Times and closes, read from disk where they are looked at."""
         self.times.flush()
@@ -157,9 +175,11 @@ class _Column:
 class _Reading:
     """One pass over a file. ``columns`` are what was asked for, by the name that the file has for it."""
 
-    def __init__(self, path: Path, wanted: Sequence[str] | None) -> None:
+    def __init__(self, path: Path, wanted: Mapping[str, bool] | None) -> None:
+        """``wanted``: names, and whether they may be missing; everything if None."""
         self.path = path
         self.columns = {name: _Column(name) for name in wanted or ()}
+        self._optional = {name for name, optional in (wanted or {}).items() if optional}
         self._all = wanted is None
         self._others: dict[str, None] = {}
 
@@ -168,8 +188,7 @@ class _Reading:
 
     def __exit__(self, *_: object) -> None:
         for column in self.columns.values():
-            column.times.close()
-            column.closes.close()
+            column.close()
 
     def read(self) -> None:
         try:
@@ -181,6 +200,9 @@ class _Reading:
             raise InputError(f"cannot read the price file {self.path}: {error.strerror or error}") from None
         except pa.ArrowException as error:
             raise self._wrong(" ".join(str(error).split())) from None
+        for name in self._optional:
+            if self.columns[name].first is None:
+                self.columns.pop(name).close()
         for name, column in self.columns.items():
             if column.first is None:
                 found = [name for name, column in self.columns.items() if column.first is not None]

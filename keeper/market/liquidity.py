@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import permutations
 from math import isqrt
 from typing import NamedTuple
@@ -167,6 +168,7 @@ def _value(side0: Side, side1: Side, price: int, ticks: tuple[int, int]) -> int:
     return value
 
 
+@lru_cache(maxsize=4096)
 def jitter(label: str) -> int:
     """A factor between 0.8 and 1.2 in basis points, the same for the same label on every machine."""
     digest = hashlib.sha256(label.encode()).digest()

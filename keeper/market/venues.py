@@ -12,12 +12,12 @@ aside; x > 0 where the pool overprices token0).
 - Arbitrage. Beyond the fee f the pool pays whoever trades it back to its edge, x = -/+ log(1 - f). From y beyond the
   edge a constant product of depth R (USD on either side) pays 2 R (cosh(y / 2) - 1) / sqrt(1 - f); arbitrageurs trade
   when that is more than their gas, and then to the edge exactly. So pools stand off the market by up to the fee and
-  what the gas of an arbitrage is worth (Milionis et al., "Automated Market Making and Loss-Versus-Rebalancing", and its
-  sequel on fees).
+  what the gas of an arbitrage is worth.
 
 What x should be is a float; what the pool does is one exact swap of `keeper.pools` for each step in which it is to move
-by more than `RESOLUTION`. Liquidity providers keep a pool's depth in dollars, and concentrated positions around the
-price, within `_SLACK`; that can be switched off. Their loss to arbitrageurs is theirs.
+by more than one trade of the flow would move it. Liquidity providers keep a pool's depth in dollars, and concentrated
+positions around the price, within `_SLACK` and `_INNER`; that can be switched off. Their loss to arbitrageurs is
+theirs. Sources and what this leaves out: docs/backtest.md.
 """
 
 from __future__ import annotations
@@ -40,13 +40,12 @@ from keeper.units import Number
 Floats = NDArray[np.float64]
 TradingPool = UniswapV2Pool | UniswapV3Pool | UniswapV4Pool
 
-RESOLUTION = 5e-5
-"""A pool is swapped once it is to move by this much, in log price: flow arrives in lumps."""
-_SLACK = 0.01
+_LUMP = 0.25
+"""A pool is swapped once it is to move by this part of its fee, or as one average trade moves it, if that is less."""
+_SLACK = 0.025
 """How far a pool's depth may be off before its liquidity is placed anew."""
 _INNER = 0.03
 """And its price, in logarithm, from where the liquidity was placed; a hundredth of that for pegged pairs."""
-_UNLIMITED = 2**127 - 1
 _FIRST = 0xB0000000
 """Address of the first simulated pool."""
 DAY = 86_400
@@ -157,6 +156,8 @@ class Venues:
         self._changed = True
         self._tuple: tuple[TradingPool, ...] = ()
         half_life = frictions.refill_half_life_seconds
+        lump = 4 * frictions.noise_volume_per_day / frictions.noise_trades_per_day
+        self._lump = np.minimum(_LUMP * self._edge, lump)
         self._theta = 0.0 if half_life is None else log(2) / half_life
         self._sigma = 4 * frictions.noise_volume_per_day / sqrt(frictions.noise_trades_per_day * DAY)
 
@@ -236,9 +237,10 @@ class Venues:
     def settle(self) -> list[Flow]:
         """Swaps every pool to where the market has brought it, and places liquidity anew where it is time to."""
         move = self._wanted - self._log_pool
+        moves = move.tolist()
         flows = []
-        for j in np.flatnonzero((np.abs(move) > RESOLUTION) | self._arbitraged).tolist():
-            flow = self._trade(j, float(move[j]))
+        for j in np.flatnonzero((np.abs(move) > self._lump) | self._arbitraged).tolist():
+            flow = self._trade(j, moves[j])
             if flow is not None:
                 flows.append(flow)
         self._arbitraged[:] = False
@@ -249,23 +251,26 @@ class Venues:
     def _trade(self, j: int, move: float) -> Flow | None:
         """Brings pool j to a log price that is higher by ``move`` by one swap."""
         pool = self.pools[j]
-        zero_for_one = move < 0
-        try:
-            if isinstance(pool, UniswapV2Pool):
-                reserve = pool.reserve0 if zero_for_one else pool.reserve1
-                amount = _input(float(reserve), abs(move), float(self._kept[j]))
-                token_in = pool.token0 if zero_for_one else pool.token1
+        zero_for_one, arbitrage = move < 0, bool(self._arbitraged[j])
+        if isinstance(pool, UniswapV2Pool):
+            reserve = pool.reserve0 if zero_for_one else pool.reserve1
+            amount = _input(float(reserve), abs(move), float(self._kept[j]))
+            token_in = pool.token0 if zero_for_one else pool.token1
+            try:
                 after: TradingPool = pool.swap(token_in, pool.other(token_in), amount).pool
-                flow = Flow(pool.name, zero_for_one, amount, 0, bool(self._arbitraged[j]))
-            else:
-                target = int(pool.sqrt_price_x96 * (1 + expm1(move / 2)))
-                if target == pool.sqrt_price_x96:
-                    return None
-                target = min(max(target, MIN_SQRT_PRICE + 1), MAX_SQRT_PRICE - 1)
-                _, _, after = pool.swap_exact(zero_for_one, _UNLIMITED, target)
-                flow = Flow(pool.name, zero_for_one, 0, target, bool(self._arbitraged[j]))
-        except SwapError:  # too small to change anything
-            return None
+            except SwapError:  # too small to change anything
+                return None
+            flow = Flow(pool.name, zero_for_one, amount, 0, arbitrage)
+        else:
+            target = int(pool.sqrt_price_x96 * (1 + expm1(move / 2)))
+            target = min(max(target, MIN_SQRT_PRICE + 1), MAX_SQRT_PRICE - 1)
+            if target == pool.sqrt_price_x96:
+                return None
+            try:
+                after = pool.swap_to(target)
+            except SwapError as error:
+                raise InputError(f"{error}: begin with a snapshot of more of its ticks") from None
+            flow = Flow(pool.name, zero_for_one, 0, target, arbitrage)
         self._set(j, after)
         return flow
 
@@ -293,20 +298,11 @@ class Venues:
             Side(self._tokens[token][1], _answer(float(self._log_prices[self._tokens[token][0]])))
             for token in pool.tokens
         )
-        usd = ceil(self._usd[j])
         if isinstance(pool, UniswapV2Pool):
-            wanted = usd / 2 / float(np.exp(self._log_prices[self._i0[j]])) * 10 ** self._tokens[pool.token0][1]
-            # Half of it on either side if the pool stood at the market.
-            ratio = wanted / pool.reserve0 * float(np.exp((self._market()[j] - self._log_pool[j]) / 2))
-            reserves = {
-                "reserve0": max(int(pool.reserve0 * ratio), 1),
-                "reserve1": max(int(pool.reserve1 * ratio), 1),
-            }
-            self._set(j, pool.model_copy(update=reserves))
+            self._set(j, pool.scaled(self._usd[j] / 2 / float(self.depth()[j])))
         else:
-            fields = {name: pool.__dict__[name] for name in type(pool).model_fields}  # without what it has cached
-            fields |= _placed(side0, side1, usd, venue, pool.sqrt_price_x96)
-            self._set(j, type(pool).model_construct(None, **fields))
+            nets = _nets(side0, side1, ceil(self._usd[j]), venue, pool.sqrt_price_x96)
+            self._set(j, pool.placed(nets))
         self._anchor_depth[j] = float(self.depth()[j])
         self._anchor_price[j] = self._log_pool[j]
 
@@ -359,24 +355,31 @@ def open_pool(
         return UniswapV2Pool(
             address=address, token0=token0, token1=token1, fee_pips=venue.fee_pips, reserve0=reserve0, reserve1=reserve1
         )
-    fields = {"address": address, "token0": token0, "token1": token1, "fee_pips": venue.fee_pips}
-    fields |= {"tick_spacing": TICK_SPACINGS[venue.fee_pips], "tick_range": None}
-    placed = _placed(side0, side1, usd, venue, sqrt_price(side0, side1))
+    price = sqrt_price(side0, side1)
+    nets = _nets(side0, side1, usd, venue, price)
+    tick = tick_at_sqrt_price(price)
+    fields = {
+        "address": address,
+        "token0": token0,
+        "token1": token1,
+        "fee_pips": venue.fee_pips,
+        "tick_spacing": TICK_SPACINGS[venue.fee_pips],
+        "sqrt_price_x96": price,
+        "liquidity": sum(net for index, net in nets.items() if index <= tick),
+        "tick": tick,
+        "ticks": tuple(Tick(index=index, liquidity_net=net) for index, net in nets.items()),
+    }
     if venue.kind == "uniswap_v3":
-        return UniswapV3Pool.model_validate(fields | placed)
-    return UniswapV4Pool.model_validate(fields | placed | {"id": f"0x{_FIRST + number:064x}"})
+        return UniswapV3Pool.model_validate(fields)
+    return UniswapV4Pool.model_validate(fields | {"id": f"0x{_FIRST + number:064x}"})
 
 
-def _placed(side0: Side, side1: Side, usd: int, venue: Venue, price: int) -> dict[str, object]:
-    """What of a pool at ``price`` (sqrtPriceX96) depends on its positions, if they hold about ``usd`` dollars."""
+def _nets(side0: Side, side1: Side, usd: int, venue: Venue, price: int) -> dict[int, int]:
+    """What joins a pool at ``price`` (sqrtPriceX96) at each tick, if its positions hold about ``usd`` dollars."""
     label = f"{venue.kind}/{'/'.join(venue.tokens)}/{venue.fee_pips}"
     spacing = TICK_SPACINGS[venue.fee_pips]
-    tick = tick_at_sqrt_price(price)
     nets: dict[int, int] = {}
-    here = 0
     for lower, upper, liquidity in positions(side0, side1, spacing, usd, stable=venue.pegged, label=label, price=price):
         nets[lower] = nets.get(lower, 0) + liquidity
         nets[upper] = nets.get(upper, 0) - liquidity
-        here += liquidity
-    ticks = tuple(Tick.model_construct(index=index, liquidity_net=nets[index]) for index in sorted(nets))
-    return {"sqrt_price_x96": price, "tick": tick, "liquidity": here, "ticks": ticks}
+    return dict(sorted(nets.items()))

@@ -12,15 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from keeper.domain.errors import InputError
-from keeper.domain.parse import explain
+from keeper.domain.errors import InputError, explain
 from keeper.pools.base import Model
-from keeper.units import WAD, Fraction, Number, to_wad
+from keeper.units import WAD, Fraction, Number, mul_div_up, to_wad
 
 Floats = NDArray[np.float64]
 
 DAY = 86_400
 """Seconds between the closes that an estimate is made of."""
+
+GLIDE_PER_WAD = 7 * DAY
+"""Seconds that a glide takes at least for every one of change, summed over the assets; as `VaultBase` has it."""
+MAX_GLIDE = 365 * DAY
 
 
 class Fixed(Model):
@@ -163,6 +166,15 @@ def propose(method: Method, symbols: Sequence[str], closes: Floats, value: float
         _by_symbol(method.kind, "weights", method.weights, symbols)
         return _whole([to_wad(method.weights[symbol]) for symbol in symbols])
     return to_wads(_weights(method, tuple(symbols), closes[len(closes) - needed :], value))
+
+
+def least_glide(weights: Sequence[int], *starts: Sequence[int]) -> int:
+    """Seconds that a glide to ``weights`` must take, from whichever of ``starts`` is furthest (WAD).
+
+    Rounded up as the vault does.
+    """
+    changes = [sum(abs(to - now) for to, now in zip(weights, start, strict=True)) for start in starts]
+    return mul_div_up(max(changes), GLIDE_PER_WAD, WAD)
 
 
 def to_wads(weights: Floats) -> tuple[int, ...]:

@@ -1,14 +1,35 @@
 """When to look for a rebalance."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
 from typing import NamedTuple
 
-from keeper.domain import AllOf, Always, AnyOf, Band, Calendar, Edges, InputError, Policy, Snapshot, Trigger
-from keeper.units import WAD, mul_div, percent, to_wad
+from keeper.domain import (
+    AllOf,
+    Always,
+    AnyOf,
+    Band,
+    Calendar,
+    DriftForecast,
+    Edges,
+    Policy,
+    Score,
+    Snapshot,
+    Trigger,
+    VolatilityBand,
+)
+from keeper.policy.bands import Widths, band_widths, edges_of, volatility_widths
+from keeper.policy.forecasts import drift_outlook, outlook, volatility
+from keeper.policy.guard import Basket
+from keeper.policy.penalty import targets_of
+from keeper.units import WAD, percent, to_wad
 
 
 class Signal(NamedTuple):
-    """Whether a trigger fires. ``why`` names what is missing, or what made it fire."""
+    """Whether a trigger fires.
+
+    ``why`` names what is missing; where it fires, what made it, unless that is plain from the basket.
+    """
 
     fires: bool
     why: str = ""
@@ -23,19 +44,25 @@ def quiet(snapshot: Snapshot, policy: Policy) -> str | None:
     return None if signal.fires else signal.why
 
 
-def signal_of(trigger: Trigger, snapshot: Snapshot, policy: Policy) -> Signal:
+def signal_of(trigger: Trigger, snapshot: Snapshot, policy: Policy) -> Signal:  # noqa: PLR0911  one for each kind
     """What a trigger says at a snapshot whose NAV is not zero.
 
     Raises:
-        InputError: it names an asset that is not in the basket.
+        InputError: it names an asset that is not in the basket, or its model does not know one that is.
     """
     match trigger:
         case Always():
             return _FIRES
         case Band():
             return _band(trigger, snapshot)
+        case VolatilityBand():
+            return _volatility_band(trigger, snapshot, policy)
         case Calendar():
             return _calendar(trigger, snapshot)
+        case DriftForecast():
+            return _forecast(trigger, snapshot)
+        case Score():
+            return _score(trigger, snapshot, policy)
         case AnyOf():
             return _any([signal_of(part, snapshot, policy) for part in trigger.of])
         case AllOf():
@@ -60,60 +87,38 @@ def _joined(signals: list[Signal]) -> str:
 
 
 def _band(band: Band, snapshot: Snapshot) -> Signal:
-    rooms = [
-        (room, i) for i, width in enumerate(widths(band, snapshot)) if width is not None
-        for room in (width - _distance(snapshot, i),)
-    ]  # fmt: skip
-    room, i = min(rooms)
+    room, i = _nearest(band_widths(band, snapshot), snapshot)
     if room < 0:
         return _FIRES
-    asset, edges = (
-        snapshot.vault.assets[i],
-        _edges(band, _by_symbol(band), snapshot.symbol(snapshot.vault.assets[i].token)),
+    return Signal(False, _inside(snapshot, i, room, _described(edges_of(band, snapshot)[i])))
+
+
+def _volatility_band(band: VolatilityBand, snapshot: Snapshot, policy: Policy) -> Signal:
+    widths = volatility_widths(band, snapshot, policy)
+    room, i = _nearest(widths, snapshot)
+    width = (widths[i] or 0) // snapshot.nav
+    assumed = outlook(snapshot, band.forecast).note(band.forecast)
+    if room < 0:
+        symbol = snapshot.symbol(snapshot.vault.assets[i].token)
+        return Signal(True, f"{symbol} is outside a band of {percent(width)} of NAV{assumed}")
+    return Signal(False, _inside(snapshot, i, room, f"{percent(width)} of NAV") + assumed)
+
+
+def _nearest(widths: Widths, snapshot: Snapshot) -> tuple[int, int]:
+    """What is missing until the first asset is at its edge (negative: beyond), as `Widths`; and which asset."""
+    nav, values, targets = snapshot.nav, snapshot.values, snapshot.targets
+    return min(
+        (width - abs(values[i] * WAD - targets[i] * nav), i) for i, width in enumerate(widths) if width is not None
     )
-    missing = mul_div(room, 1, snapshot.nav)
-    return Signal(
-        False,
-        f"no asset is outside its band: {snapshot.symbol(asset.token)} is nearest to its edge"
-        f" ({_described(edges)}), {percent(mul_div(snapshot.values[i], WAD, snapshot.nav))} against"
-        f" {percent(asset.target_weight)}: {percent(missing)} of NAV is missing",
+
+
+def _inside(snapshot: Snapshot, i: int, room: int, width: str) -> str:
+    asset, nav = snapshot.vault.assets[i], snapshot.nav
+    return (
+        f"no asset is outside its band: {snapshot.symbol(asset.token)} is nearest to its edge ({width}),"
+        f" {percent(snapshot.values[i] * WAD // nav)} against {percent(asset.target_weight)}:"
+        f" {percent(room // nav)} of NAV is missing"
     )
-
-
-def widths(band: Band, snapshot: Snapshot) -> list[int | None]:
-    """How far each asset may be from its target, times NAV times WAD, exact; None for one without a band.
-
-    Raises:
-        InputError: the band names an asset that is not in the basket.
-    """
-    own = _by_symbol(band)
-    if own:
-        symbols = {snapshot.symbol(asset.token).lower() for asset in snapshot.vault.assets}
-        if unknown := own.keys() - symbols:
-            raise InputError(f"policy: trigger: a band is for {min(unknown)}, which is not in the basket")
-    nav, found = snapshot.nav, []
-    for i, asset in enumerate(snapshot.vault.assets):
-        edges = _edges(band, own, snapshot.symbol(asset.token)) if own else band
-        either = []
-        if edges.absolute is not None:
-            either.append(to_wad(edges.absolute) * nav)
-        if edges.relative is not None:
-            either.append(mul_div(to_wad(edges.relative) * snapshot.targets[i], nav, WAD))
-        found.append(min(either, default=None))
-    return found
-
-
-def _distance(snapshot: Snapshot, i: int) -> int:
-    """``|w - t|`` of asset i times NAV times WAD, exact."""
-    return abs(snapshot.values[i] * WAD - snapshot.targets[i] * snapshot.nav)
-
-
-def _by_symbol(band: Band) -> Mapping[str, Edges]:
-    return {symbol.lower(): edges for symbol, edges in band.assets.items()}
-
-
-def _edges(band: Band, own: Mapping[str, Edges], symbol: str) -> Edges:
-    return own.get(symbol.lower(), band)
 
 
 def _described(edges: Edges) -> str:
@@ -135,3 +140,68 @@ def _calendar(calendar: Calendar, snapshot: Snapshot) -> Signal:
         return _FIRES
     left = (period + 1) * calendar.every_seconds + calendar.offset_seconds - now
     return Signal(False, f"the calendar is due again in {left} s")
+
+
+# Forecasts and scores
+
+
+def _forecast(trigger: DriftForecast, snapshot: Snapshot) -> Signal:
+    model = trigger.model
+    probability = drift_outlook(snapshot, model)
+    width = percent(int(model.width * WAD))
+    if probability is None:
+        few = "too few prices are known for a forecast"
+        room, i = _nearest([int(model.width * WAD) * snapshot.nav] * len(snapshot.values), snapshot)
+        if room < 0:
+            return Signal(True, f"{few}, and an asset is more than {width} of NAV from its target")
+        return Signal(False, f"{few}: {_inside(snapshot, i, room, f'{width} of NAV')}")
+    said = f"the probability of a drift beyond {width} of NAV within {model.interval_seconds} s is {probability:.3f}"
+    if probability > trigger.threshold:
+        return Signal(True, said)
+    return Signal(False, f"{said}: {trigger.threshold - probability:.3f} is missing")
+
+
+def _score(score: Score, snapshot: Snapshot, policy: Policy) -> Signal:
+    parts, notes, total = [], "", 0.0
+    for name, part in score.parts.present.items():
+        measured, note = _measured(name, score, snapshot, policy)
+        value = part.weight * measured
+        total += value
+        parts.append(f"{name} {value:.3f}")
+        notes += note
+    said = f"the score is {total:.3f} ({', '.join(parts)})"
+    if total >= score.threshold:
+        return Signal(True, said + notes)
+    return Signal(False, f"{said}: {score.threshold - total:.3f} is missing{notes}")
+
+
+def _measured(name: str, score: Score, snapshot: Snapshot, policy: Policy) -> tuple[float, str]:
+    """A part of a score before its weight, in its scale; and what was assumed for it."""
+    parts = score.parts
+    if parts.probability is not None and name == "probability":
+        probability = drift_outlook(snapshot, parts.probability.model)
+        if probability is None:
+            return 0.0, "; too few prices are known for a forecast, which counts as 0"
+        return probability, ""
+    if parts.volatility is not None and name == "volatility":
+        forecast = parts.volatility.forecast
+        expected, targets = outlook(snapshot, forecast), targets_of(snapshot)
+        value = volatility(float(targets @ expected.covariance @ targets))
+        return value / parts.volatility.scale, expected.note(forecast)
+    part = getattr(parts, name)
+    return _plain(name, snapshot, policy) / float(part.scale), ""
+
+
+def _plain(name: str, snapshot: Snapshot, policy: Policy) -> float:
+    """What a part of a score measures, in its own unit."""
+    if name == "drift":
+        return Basket.of(snapshot).drift / WAD
+    if name == "deviation":
+        room, _ = _nearest([0] * len(snapshot.values), snapshot)
+        return -room / (snapshot.nav * WAD)
+    if name == "gas":
+        return float(snapshot.block.gas_price if policy.gas_price_wei is None else policy.gas_price_wei)
+    past = snapshot.past
+    if past is None:
+        return 0.0
+    return float(snapshot.block.timestamp - (past.since if past.rebalanced_at is None else past.rebalanced_at))

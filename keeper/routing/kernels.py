@@ -40,6 +40,9 @@ _LEVEL = 0.01
 """A direction whose second derivative is less than this part of its first counts as flat."""
 _ATTEMPTS = 30
 _STABLE_STEPS = 60
+_INSIDE_STEPS = 100
+_BACK = 0.1
+"""Part of a multiplier that one step leaves at least, where it must stay above zero."""
 _CLOSE = 1e3
 _PATIENCE = 6
 
@@ -203,11 +206,82 @@ def trade(kind: int, params: Floats, segments: Floats, ratio: float) -> tuple[in
 
 
 @kernel
-def respond(c: Floats, excess: Floats, low: Floats, high: Floats, penalty: Floats, psi: Floats, slope: Floats) -> float:
+def _inside(c: float, excess: float, low: float, high: float, curve: float, blur: float, first: float) -> float:
+    """Where c - curve (excess + psi) + blur / (psi - low) - blur / (high - psi) is zero, between ``low`` and ``high``."""
+    under, over = low, min(high, max(low, c / curve - excess) + abs(low) + sqrt(blur / curve) + 1.0)
+    psi = first if under < first < over else (under + over) / 2
+    for _ in range(_INSIDE_STEPS):
+        pull = c - curve * (excess + psi) + blur / (psi - low) - blur / (high - psi)
+        if pull > 0:
+            under = psi
+        else:
+            over = psi
+        step = pull / (curve + blur / (psi - low) ** 2 + blur / (high - psi) ** 2)
+        following = psi + step
+        if not under < following < over:
+            following = (under + over) / 2
+        if abs(following - psi) <= 1e-12 * min(psi - low, high - psi):
+            break
+        psi = following
+    return psi
+
+
+@kernel
+def _all_inside(
+    c: Floats, excess: Floats, low: Floats, high: Floats, penalty: Floats, blur: float, psi: Floats, slope: Floats
+) -> None:
+    """As `_inside` for all at once, where distances add up by a matrix; ``slope`` becomes the derivative by c."""
+    n = len(c)
+    free = np.empty(n, dtype=np.int64)
+    count = 0
+    for i in range(n):
+        if low[i] < high[i]:
+            free[count] = i
+            count += 1
+            if not low[i] < psi[i] < high[i]:
+                psi[i] = (low[i] + high[i]) / 2 if high[i] < inf else low[i] + 1.0
+        else:
+            psi[i] = low[i]
+    block, right = np.empty((count, count)), np.empty(count)
+    for _ in range(_INSIDE_STEPS):
+        pull = c - penalty @ (excess + psi)
+        for j in range(count):
+            i = free[j]
+            right[j] = pull[i] + blur / (psi[i] - low[i]) - blur / (high[i] - psi[i])
+            for k in range(count):
+                block[j, k] = penalty[i, free[k]]
+            block[j, j] += blur / (psi[i] - low[i]) ** 2 + blur / (high[i] - psi[i]) ** 2
+        if count == 0:
+            break
+        step = np.linalg.solve(block, right)
+        part, downhill, small = 1.0, 0.0, True
+        for j in range(count):
+            i = free[j]
+            room = high[i] - psi[i] if step[j] > 0 else psi[i] - low[i]
+            part = min(part, 0.9 * room / abs(step[j])) if step[j] != 0 else part
+            downhill += step[j] * right[j]
+            small = small and abs(step[j]) <= 1e-12 * min(psi[i] - low[i], high[i] - psi[i])
+        if small or not downhill > 0:
+            break
+        # The barrier's own distance: below one, a whole step is safe.
+        part = min(part, 1 / (1 + sqrt(downhill / blur))) if downhill > 0.1 * blur else part
+        for j in range(count):
+            psi[free[j]] += part * step[j]
+    inverse = np.linalg.inv(block)
+    for j in range(count):
+        for k in range(count):
+            slope[free[j], free[k]] = inverse[j, k]
+
+
+@kernel
+def respond(
+    c: Floats, excess: Floats, low: Floats, high: Floats, penalty: Floats, blur: float, psi: Floats, slope: Floats
+) -> float:
     """The most of c.psi - (excess + psi) Q (excess + psi) / 2 over low <= psi <= high.
 
     ``penalty`` is Q: one row if it is diagonal, else the matrix. ``psi`` is the first guess and becomes the maximiser;
-    ``slope`` becomes its derivative by c.
+    ``slope`` becomes its derivative by c. With ``blur`` above 0 the maximiser is that with a barrier of
+    blur * log(psi - low) + blur * log(high - psi), and so smooth in c.
     """
     n = len(c)
     slope[:] = 0.0
@@ -215,7 +289,10 @@ def respond(c: Floats, excess: Floats, low: Floats, high: Floats, penalty: Float
     if penalty.shape[0] == 1:
         for i in range(n):
             best = -excess[i] + c[i] / penalty[0, i]
-            if best <= low[i]:
+            if blur > 0 and low[i] < high[i]:
+                psi[i] = _inside(c[i], excess[i], low[i], high[i], penalty[0, i], blur, psi[i])
+                slope[i, i] = 1 / (penalty[0, i] + blur / (psi[i] - low[i]) ** 2 + blur / (high[i] - psi[i]) ** 2)
+            elif best <= low[i]:
                 psi[i] = low[i]
             elif best >= high[i]:
                 psi[i] = high[i]
@@ -225,6 +302,9 @@ def respond(c: Floats, excess: Floats, low: Floats, high: Floats, penalty: Float
             distance = excess[i] + psi[i]
             total += c[i] * psi[i] - penalty[0, i] * distance * distance / 2
         return total
+    if blur > 0:
+        _all_inside(c, excess, low, high, penalty, blur, psi, slope)
+        return float(c @ psi - (excess + psi) @ (penalty @ (excess + psi)) / 2)
     # Projected Newton: on the variables that are not held at a bound the maximiser is a linear system.
     for i in range(n):
         psi[i] = min(max(psi[i], low[i]), high[i])
@@ -300,6 +380,7 @@ def dual(
     bounds: Floats,
     toll: Floats,
     softness: float,
+    blur: float,
     psi: Floats,
     slope: Floats,
     gradient: Floats,
@@ -309,14 +390,15 @@ def dual(
     """The dual function at token prices ``nu`` and constraint multipliers, with its gradient and Hessian by both.
 
     With ``softness`` above 0 a curve that costs ``toll`` to use contributes softplus(arb - toll), which is smooth and
-    at most softness * ln 2 more than max(0, arb - toll); with 0 it contributes arb.
+    at most softness * ln 2 more than max(0, arb - toll); with 0 it contributes arb. With ``blur`` above 0 it is the dual
+    of the problem with a logarithmic barrier at every bound and limit; the value then leaves out the barriers' own.
     """
     n, m = len(nu), len(multipliers)
     c = gain - nu
     for k in range(m):
         for i in range(n):
             c[i] -= multipliers[k] * rows[k, i]
-    total = respond(c, excess, low, high, penalty, psi, slope)
+    total = respond(c, excess, low, high, penalty, blur, psi, slope)
     gradient[:] = 0.0
     for i in range(n):
         gradient[i] = -psi[i]
@@ -325,6 +407,8 @@ def dual(
         gradient[n + k] = bounds[k]
         for i in range(n):
             gradient[n + k] -= rows[k, i] * psi[i]
+        if blur > 0:
+            gradient[n + k] -= blur / multipliers[k]
     if second_order:
         hessian[:] = 0.0
         hessian[:n, :n] = slope
@@ -333,6 +417,9 @@ def dual(
             hessian[n:, :n] = mixed
             hessian[:n, n:] = mixed.T
             hessian[n:, n:] = mixed @ rows.T
+            if blur > 0:
+                for k in range(m):
+                    hessian[n + k, n + k] += blur / (multipliers[k] * multipliers[k])
     for e in range(len(kinds)):
         if not on[e]:
             continue
@@ -389,11 +476,15 @@ def minimise(
     bounds: Floats,
     toll: Floats,
     softness: float,
+    blur: float,
     psi: Floats,
     tolerance: float,
+    floor: float,
     most_steps: int,
 ) -> tuple[float, int, float]:
     """Damped Newton on the dual; ``nu``, ``multipliers`` and ``psi`` are the first guess and become the minimiser.
+
+    It stops where the dual is below ``floor``.
 
     Returns:
         The dual's value, the steps taken, and the largest imbalance between what is wanted and what the pools do.
@@ -405,17 +496,19 @@ def minimise(
     slope = np.empty((n, n))
     value = dual(
         nu, multipliers, kinds, a, b, params, segments, on, gain, excess, low, high, penalty, rows, bounds, toll,
-        softness, psi, slope, gradient, hessian, True,
+        softness, blur, psi, slope, gradient, hessian, True,
     )  # fmt: skip
     imbalance, least, since = inf, inf, 0
     for steps in range(most_steps):
+        if value < floor:
+            return value, steps, inf
         free = np.empty(size, dtype=np.int64)
         count = 0
         for i in range(size):
             if i < n:
                 held = nu[i] <= LEAST_PRICE and gradient[i] > 0
             else:
-                held = multipliers[i - n] <= 0 and gradient[i] > 0
+                held = multipliers[i - n] <= 0 and gradient[i] > 0 and blur == 0
             if not held:
                 free[count] = i
                 count += 1
@@ -470,20 +563,23 @@ def minimise(
         for attempt in range(_ATTEMPTS):
             for i in range(count):
                 fi = free[i]
-                if fi < n:
+                if fi < n and blur > 0:
+                    nu[fi] = old_nu[fi] * max(1 + part * step[i], _BACK)
+                elif fi < n:
                     nu[fi] = max(old_nu[fi] * np.exp(part * step[i]), LEAST_PRICE)
                 else:
-                    multipliers[fi - n] = max(old_multipliers[fi - n] + part * step[i], 0.0)
+                    lowest = _BACK * old_multipliers[fi - n] if blur > 0 else 0.0
+                    multipliers[fi - n] = max(old_multipliers[fi - n] + part * step[i], lowest)
             psi[:] = old_psi
             dual(
                 nu, multipliers, kinds, a, b, params, segments, on, gain, excess, low, high, penalty, rows, bounds,
-                toll, softness, psi, slope, gradient, hessian, False,
+                toll, softness, blur, psi, slope, gradient, hessian, False,
             )  # fmt: skip
             along = 0.0
             for i in range(count):
                 fi = free[i]
                 if fi < n:
-                    along += gradient[fi] * nu[fi] * step[i]
+                    along += gradient[fi] * (old_nu[fi] if blur > 0 else nu[fi]) * step[i]
                 elif multipliers[fi - n] > 0:
                     along += gradient[fi] * step[i]
             if along <= -_FLAT * downhill and (along >= _FLAT * downhill or attempt == 0):
@@ -497,7 +593,7 @@ def minimise(
             part = min(max(part, short + margin), long - margin)
         value = dual(
             nu, multipliers, kinds, a, b, params, segments, on, gain, excess, low, high, penalty, rows, bounds, toll,
-            softness, psi, slope, gradient, hessian, True,
+            softness, blur, psi, slope, gradient, hessian, True,
         )  # fmt: skip
     return value, most_steps, imbalance
 

@@ -28,6 +28,10 @@ _TOLERANCE = 1e-11
 _GOOD_ENOUGH = 1e-8
 """Imbalance, as a part of the basket's value, above which the other method has a try."""
 _STEPS = 200
+_FEW_STEPS = 40
+_FIRST_MULTIPLIER = 0.1
+_BLURS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10, 1e-12)
+"""Barriers at the limits, in turn, as parts of the basket's value."""
 
 
 def slope(penalty: Floats, distance: Floats) -> Floats:
@@ -126,19 +130,29 @@ def solve(
     multipliers = np.zeros(m) if start is None else start.multipliers.copy()
     psi = np.zeros(n) if start is None else start.psi.copy()
     tolls = np.zeros(market.size) if toll is None else toll
-    tolerance = _TOLERANCE * goal.nav
+    # A set of curves that is worth less than doing nothing need not be solved to the end.
+    floor = goal.worth(np.zeros(n)) if softness == 0 else -inf
 
-    def newton() -> tuple[float, int, float]:
+    def newton(most_steps: int, blur: float = 0.0) -> tuple[float, int, float]:
         return kernels.minimise(
             nu, multipliers, market.kinds, market.a, market.b, market.params, market.segments, on,
-            goal.gain, goal.excess, goal.low, goal.high, goal.penalty, goal.rows, goal.bounds, tolls, softness, psi,
-            tolerance, _STEPS,
+            goal.gain, goal.excess, goal.low, goal.high, goal.penalty, goal.rows, goal.bounds, tolls, softness,
+            blur * goal.nav, psi, max(_TOLERANCE, blur / 10) * goal.nav, -inf if blur else floor, most_steps,
         )  # fmt: skip
 
-    value, steps, imbalance = newton()
-    if imbalance > _GOOD_ENOUGH * goal.nav and softness == 0:
+    value, steps, imbalance = newton(_FEW_STEPS if m else _STEPS)
+    if imbalance > _GOOD_ENOUGH * goal.nav and m and value >= floor:
+        # Kinks of limits that meet are too much for it: round them, and less and less so.
+        nu[:], multipliers[:] = 1.0, _FIRST_MULTIPLIER
+        for blur in _BLURS:
+            _, more, imbalance = newton(_STEPS, blur)
+            steps += more
+            value, _, _ = newton(0)
+            if value < floor:
+                break
+    if imbalance > _GOOD_ENOUGH * goal.nav and softness == 0 and value >= floor:
         _quasi_newton(market, goal, on, nu, multipliers, psi)
-        value, more, imbalance = newton()
+        value, more, imbalance = newton(_STEPS)
         steps += more
     return Solution(value, nu, multipliers, psi, on, *market.trades(nu), steps, imbalance)
 
@@ -156,7 +170,7 @@ def _quasi_newton(  # noqa: PLR0917  the kernels' arguments
         value = kernels.dual(
             prices, np.ascontiguousarray(point[n:]), market.kinds, market.a, market.b, market.params, market.segments,
             on, goal.gain, goal.excess, goal.low, goal.high, goal.penalty, goal.rows, goal.bounds, no_toll, 0.0,
-            psi, slope, gradient, hessian, False,
+            0.0, psi, slope, gradient, hessian, False,
         )  # fmt: skip
         return value / goal.nav, np.concatenate([gradient[:n] * prices, gradient[n:]]) / goal.nav
 

@@ -37,7 +37,7 @@ def upper_bound(problem: Problem, dual: Mapping[str, float]) -> float:
     def of_tokens(multipliers: Floats) -> tuple[float, Floats]:
         c = goal.gain - nu - multipliers @ goal.rows
         psi, slope = np.zeros(len(nu)), np.empty((len(nu), len(nu)))
-        value = kernels.respond(c, goal.excess, goal.low, goal.high, goal.penalty, psi, slope)
+        value = kernels.respond(c, goal.excess, goal.low, goal.high, goal.penalty, 0.0, psi, slope)
         return value + float(multipliers @ goal.bounds), goal.bounds - goal.rows @ psi
 
     tokens, _ = of_tokens(np.zeros(len(goal.bounds)))

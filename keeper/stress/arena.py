@@ -14,12 +14,13 @@ from eth_account import Account
 from keeper.chain import bindings
 from keeper.chain.deployment import Deployment
 from keeper.chain.errors import NodeError, RpcError
-from keeper.chain.lens import Reading, VaultLimits
+from keeper.chain.lens import Reading
 from keeper.config import Config
 from keeper.devnet import DEV_KEYS, TOKENS, Devnet
 from keeper.devnet.tables import STABLE
 from keeper.devnet.world import transact
 from keeper.domain.errors import InputError
+from keeper.domain.limits import VaultLimits
 from keeper.loop import Keeper, Service, tick
 from keeper.policy.bound import Bound
 from keeper.policy.guard import Basket
@@ -238,7 +239,7 @@ class Scene:
             sells=tuple(OrderSell(i, amount, THIEF.address) for i, amount in sorted(theft.taken.items())),
             buys=tuple(OrderBuy(i, amount) for i, amount in sorted(theft.paid.items())),
             # A program without a step: what lies in the executor goes to the vault.
-            route=encode_program((), [tokens[i] for i in sorted(theft.paid)]),
+            route=encode_program((), {tokens[i]: amount for i, amount in sorted(theft.paid.items())}),
         )
         for i, amount in theft.paid.items():
             self.devnet.deal(tokens[i], reading.vault.executor, amount)

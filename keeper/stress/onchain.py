@@ -14,10 +14,11 @@ from keeper.domain import Decision
 from keeper.loop import evaluate, plan
 from keeper.policy.guard import Outcome
 from keeper.pools import SwapError
+from keeper.routing.steps import Amount, Recipient, Step
 from keeper.stress.arena import ACCOMPLICE, THIEF, Arena, Scene
 from keeper.stress.result import Check, Result
 from keeper.stress.scripts import Cast, Moment, depeg, everything, frozen_feed, swings, unseen_depeg, wrong_feed
-from keeper.submit.program import Amount, Recipient, Step, encode_program
+from keeper.submit.program import encode_program
 from keeper.units import WAD, mul_div_up, to_float
 
 _Script = Callable[[Cast], Iterator[Moment]]

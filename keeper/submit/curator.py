@@ -9,11 +9,7 @@ from keeper.chain.bindings import interface, view
 from keeper.chain.lens import Reading
 from keeper.chain.rpc import Endpoint
 from keeper.domain.errors import InputError
-from keeper.units import WAD, mul_div_up
-
-GLIDE_PER_WAD = 7 * 24 * 3600
-"""Seconds that a glide takes at least for every one of change, summed over the assets; as `VaultBase` has it."""
-MAX_GLIDE = 365 * 24 * 3600
+from keeper.policy.targets import MAX_GLIDE, least_glide
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +38,6 @@ class TargetChange:
     def accept(self) -> bytes:
         """Calldata for the vault, by anyone, once the timelock is over."""
         return interface("VaultAdmin").encode("accept", self.data)
-
-
-def least_glide(weights: Sequence[int], *starts: Sequence[int]) -> int:
-    """Seconds that a glide to ``weights`` must take, from whichever of ``starts`` is furthest; rounded up as the vault
-    does."""
-    changes = [sum(abs(to - now) for to, now in zip(weights, start, strict=True)) for start in starts]
-    return mul_div_up(max(changes), GLIDE_PER_WAD, WAD)
 
 
 def target_change(

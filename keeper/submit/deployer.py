@@ -22,9 +22,8 @@ from keeper.chain.bindings import ERC20, constructor_call, view
 from keeper.chain.deployment import Deployment, code_hash
 from keeper.chain.fields import Address, Strict
 from keeper.chain.rpc import Endpoint
-from keeper.domain.errors import InputError
+from keeper.domain.errors import InputError, explain
 from keeper.domain.limits import LimitsConfig
-from keeper.domain.parse import explain
 from keeper.submit.order import ZERO_ADDRESS
 from keeper.submit.signer import development_addresses
 from keeper.units import Fraction, format_units, to_wad

@@ -95,8 +95,10 @@ class Engine:
 
     # Before planning
 
-    def settle(self, head: Header) -> Waiting | None:
+    def settle(self, head: Header, vault_nonce: Callable[[], int] | None = None) -> Waiting | None:
         """Find out what became of the open intent and do what it needs. None if something new may be planned.
+
+        ``vault_nonce`` gives the vault's nonce at ``head``, of a caller that reads it anyway; asked if it is needed.
 
         Raises:
             LostLease: another keeper reigns.
@@ -110,16 +112,21 @@ class Engine:
             )
         intent = self.journal.open_intent(self.signer.address)
         if intent is None:
-            return self._catch_up(head)
+            return self._catch_up(head, vault_nonce)
+        if intent.vault.address != self.deployment.vault:
+            # Only that vault's own engine knows all there is to know of it.
+            return Waiting(
+                f"{self.signer.address} has a batch of the vault {intent.vault.address} under way: one at a time"
+            )
         # What another chain says of an account nonce must not end an intent.
         self.deployment.check_chain(self.endpoint)
         facts = self._facts(head)
         if intent.state == State.COMMITTED:
             self.journal.close(intent, State.ABANDONED, "the keeper stopped before anything was signed")
-            return self._catch_up(head)
+            return self._catch_up(head, vault_nonce)
         if (waiting := self._follow(intent, facts)) is not None:
             return waiting
-        return self._catch_up(head)
+        return self._catch_up(head, vault_nonce)
 
     def _facts(self, head: Header) -> _Facts:
         final = self.endpoint.header(self.sending.finality)
@@ -287,11 +294,15 @@ class Engine:
 
     # A journal that was lost
 
-    def _catch_up(self, head: Header) -> Waiting | None:
+    def _catch_up(self, head: Header, vault_nonce: Callable[[], int] | None) -> Waiting | None:
         """Learn what this journal has missed. None if it has missed nothing."""
         vault = self.journal.vault()
         known = 0 if vault is None else vault.known_vault_nonce
-        nonce = bindings.view(self.endpoint, "IndexVault", self.deployment.vault, "nonce", block=head.tag)
+        nonce = (
+            bindings.view(self.endpoint, "IndexVault", self.deployment.vault, "nonce", block=head.tag)
+            if vault_nonce is None
+            else vault_nonce()
+        )
         if nonce <= known:
             return None
         since = max(self.deployment.deployment_block.number, 0 if vault is None else vault.known_block)

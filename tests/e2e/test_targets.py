@@ -12,8 +12,7 @@ from keeper.chain.errors import NodeError
 from keeper.cli import main
 from keeper.devnet.world import transact
 from keeper.market import PricePath
-from keeper.policy.targets import RiskParity, propose
-from keeper.submit.curator import least_glide
+from keeper.policy.targets import RiskParity, least_glide, propose
 
 pytestmark = pytest.mark.chain
 
@@ -110,7 +109,7 @@ def test_the_shortest_glide_is_the_vaults_own(stage, run):
     with pytest.raises(NodeError) as raised:
         stage.endpoint.request("eth_call", call, "latest")
     error = bindings.decode_error(raised.value.data)
-    assert error == ("GlideTooShort", {"duration": least - 1, "least": least})
+    assert error == ("GlideTooShort", {"duration": least - 1, "min": least})
 
     code, _, err = run("--duration", str(least - 1))
     assert code == 2

@@ -22,6 +22,7 @@ ROOMS = (
     "devnet",
     "config",
     "loop",
+    "fleet",
     "report",
     "picture",
     "commands",

@@ -125,6 +125,16 @@ def test_a_file_may_call_a_symbol_by_another_name(written):
     assert rows(prices)[0] == (0, 20.0, 1.5)
 
 
+def test_names_count_too_where_every_symbol_is_read(written):
+    assert PriceFile(written(MIXED), names={"WETH": "B"}).symbols == ("A", "WETH")
+
+
+def test_a_symbol_that_may_be_missing_is_left_out(written):
+    path = written(MIXED)
+    assert PriceFile(path, ("A", "USDC", "B"), optional=("USDC",)).symbols == ("A", "B")
+    assert PriceFile(path, ("A", "B"), optional=("B",)).symbols == ("A", "B")
+
+
 def test_what_is_wrong_with_a_symbol_that_is_not_asked_for_is_no_matter(written):
     text = csv("0,A,1", "0,B,zero", "10,A,2", "5,C,-1", "3,C,nan")
     assert rows(PriceFile(written(text), ("A",))) == [(0, 1), (10, 2)]

@@ -11,6 +11,7 @@ from keeper.units import WAD
 
 DAY = 86_400
 BASKET = {USDC: (0.6, 0.5), WETH: (0.4, 0.5)}
+SLICES = {"kind": "twap", "slices": 3, "interval_seconds": 600}
 MIDNIGHT = NOW - NOW % DAY
 
 
@@ -106,7 +107,12 @@ def test_an_executed_slice_puts_the_next_one_an_interval_after_it():
 )
 def test_a_programme_is_dropped_once_it_is_over(changes, kept):
     past = remembered((NOW, 2500)).replaced(programme=programme(**changes))
-    assert (remember(past, seen(NOW, 2500), policy()).programme is not None) == kept
+    assert (remember(past, seen(NOW, 2500), policy(schedule=SLICES)).programme is not None) == kept
+
+
+def test_a_programme_is_dropped_when_the_policy_has_no_slices_any_more():
+    past = remembered((NOW, 2500)).replaced(programme=programme())
+    assert remember(past, seen(NOW, 2500), policy()).programme is None
 
 
 def test_statistics_stay_while_the_closes_do():
