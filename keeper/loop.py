@@ -6,8 +6,9 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
+from threading import Lock
 from typing import Any, Literal
 
 from keeper.chain import bindings
@@ -16,12 +17,12 @@ from keeper.chain.errors import Refused, RpcError
 from keeper.chain.lens import Lens, Reading
 from keeper.chain.rpc import Endpoint, Header
 from keeper.config import Config
-from keeper.domain import Policy, Snapshot
+from keeper.domain import Past, Policy, Snapshot
 from keeper.domain.decision import Decision
 from keeper.domain.errors import InputError
 from keeper.ops.alerts import What
 from keeper.ops.watch import Watch
-from keeper.policy import decide
+from keeper.policy import decide, executed, remember
 from keeper.policy.breakers import tripped
 from keeper.submit.checkpoints import Checkpoints
 from keeper.submit.engine import Engine, Waiting
@@ -43,6 +44,8 @@ class Keeper:
     deployment: Deployment
     endpoint: Endpoint
     lens: Lens
+    lane: Lock = field(default_factory=Lock, compare=False)
+    """Held by whoever sends; keepers that trade in the same market have one between them."""
 
     @classmethod
     def assemble(cls, config: Config) -> Keeper:
@@ -170,18 +173,19 @@ def _tick_in_turn(service: Service, header: Header) -> Outcome:
     except (LostLease, JournalError):
         raise
     except (RpcError, SendError, InputError) as error:
-        service.journal.record("failed", str(error), header.number, seen.facts)
+        service.journal.record("failed", str(error), header.number, seen.facts, seen.intent_id)
         raise
     if outcome.status not in ("sent", "confirmed"):
-        service.journal.record(outcome.status, outcome.reason, header.number, seen.facts)
+        service.journal.record(outcome.status, outcome.reason, header.number, seen.facts, seen.intent_id)
     return outcome
 
 
 @dataclass(slots=True)
 class _Seen:
-    """What a tick has read and decided by the time it ends, however it ends."""
+    """What a tick has read and decided by the time it ends, and the last batch that it knew of, however it ends."""
 
     facts: tuple[Snapshot, Policy, Decision] | None = None
+    intent_id: int = 0
 
 
 def _tick(  # noqa: PLR0911  each way out has its own reason
@@ -198,6 +202,8 @@ def _tick(  # noqa: PLR0911  each way out has its own reason
         snapshot = facts_for_trade(reading)
     except Refused as refusal:
         return Outcome("refused", str(refusal), header.number)
+    past, seen.intent_id = past_of(service, snapshot)
+    snapshot = snapshot.model_copy(update={"past": past})
     decision = decide(snapshot, keeper.config.policy)
     seen.facts = (snapshot, keeper.config.policy, decision)
 
@@ -219,11 +225,39 @@ def _tick(  # noqa: PLR0911  each way out has its own reason
         simulate(keeper.endpoint, reading, reading.vault.keeper, order)
         return Outcome("planned", decision.reason, header.number, decision, order)
     check_role(reading, engine.signer.address)
-    simulate(keeper.endpoint, reading, engine.signer.address, order)
-    keeper.endpoint.refuse_old(header)
-    decision_id = service.journal.record("rebalance", decision.reason, header.number, seen.facts)
-    intent = engine.submit(reading, decision, decision_id, order, reading.vault.nonce + 1)
+    with keeper.lane:
+        if (other := _ahead(service.journal, decision, header)) is not None:
+            return stop("hold", f"a batch of the vault {other} is on its way through the same pools")
+        simulate(keeper.endpoint, reading, engine.signer.address, order)
+        keeper.endpoint.refuse_old(header)
+        decision_id = service.journal.record("rebalance", decision.reason, header.number, seen.facts, seen.intent_id)
+        intent = engine.submit(reading, decision, decision_id, order, reading.vault.nonce + 1)
     return _await(service, engine, intent, Outcome("sent", decision.reason, header.number, decision, order))
+
+
+def _ahead(journal: Journal, decision: Decision, header: Header) -> str | None:
+    """A vault whose batch will move a pool before this decision could be executed, which would then be refused."""
+    pools = {swap.pool for swap in decision.swaps}
+    for vault, other in journal.ahead(header.number, header.timestamp):
+        if pools & {swap.pool for swap in other.swaps}:
+            return vault
+    return None
+
+
+def past_of(service: Service, snapshot: Snapshot) -> tuple[Past, int]:
+    """What the journal knows of the time before, with this snapshot; and the last batch in it.
+
+    A batch counts once a finalised block has it, at that block's time, so a restart finds the same past.
+    """
+    journal, policy = service.journal, service.keeper.config.policy
+    past, intent_id = journal.past()
+    batch = journal.executed_since(intent_id)
+    if batch is not None:
+        past = past or remember(None, snapshot, policy)
+        assert batch.outcome is not None  # noqa: S101  the engine writes it with the state
+        at = service.keeper.endpoint.header(batch.outcome.block_number).timestamp
+        past, intent_id = executed(past, journal.decision_of(batch), at), batch.id
+    return remember(past, snapshot, policy), intent_id
 
 
 def _keep_up(service: Service, engine: Engine, header: Header) -> Waiting | None:
