@@ -52,7 +52,7 @@ prove: setup .venv-proof/.ready ## symbolic execution of the libraries with halm
 slither: setup .venv-proof/.ready ## static analysis
 	@rm -rf .build/slither
 	@$(FORGE) build --build-info --ast --out .build/slither --skip 'tests/**' --quiet
-	@.venv-proof/bin/slither . --config-file slither.config.json
+	@PATH="$(CURDIR)/node_modules/.bin:$$PATH" .venv-proof/bin/slither . --config-file slither.config.json
 
 # Not a part of `check`: it asks as many questions as there are packages, and its answer changes when the tree does not.
 audit: setup .venv-audit/.ready ## known vulnerabilities of the locked dependencies, where an advisory source can be reached

@@ -363,10 +363,9 @@ contract IndexVault is VaultBase, ERC20, IIndexVault {
         if (block.timestamp < _pausedUntil) revert RebalancingPaused(_pausedUntil);
         if (_auctionLive(b.auction)) revert AuctionRunning(_auctionOpenedAt);
         _checkSilence(b.auction);
-        Before memory before = _valuated(b);
-        Guard.checkDrift(before, b.auction.openBand);
+        uint256 drift = Guard.checkDrift(_valuated(b), b.auction.openBand);
         _auctionOpenedAt = uint40(block.timestamp);
-        emit AuctionOpened(msg.sender, Guard.driftOf(before));
+        emit AuctionOpened(msg.sender, drift);
     }
 
     /// @inheritdoc IIndexVault

@@ -202,11 +202,11 @@ abstract contract VaultBase is IVaultEvents, ReentrancyGuardTransient {
         assembly ("memory-safe") {
             mstore(0x00, 0x70a08231) // balanceOf(address)
             mstore(0x20, address())
-            let end := shl(5, add(mload(tokens), 1))
+            let at := shl(5, mload(tokens))
             held := mload(0x40)
-            mstore(0x40, add(held, end))
+            mstore(0x40, add(held, add(at, 0x20)))
             mstore(held, mload(tokens))
-            for { let at := 0x20 } lt(at, end) { at := add(at, 0x20) } {
+            for {} at { at := sub(at, 0x20) } {
                 if mload(add(quarantined, at)) {
                     mstore(add(held, at), 0)
                     dead := add(dead, 1)

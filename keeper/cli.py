@@ -15,42 +15,32 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from keeper.chain.errors import Refused, RpcError
+from keeper.chain.errors import Refused, RpcError, WrongChainError
+from keeper.commands.backtest import backtest
+from keeper.commands.options import Command, as_json, config_option, configs_option, log_option
+from keeper.commands.options import print_json as _print_json
+from keeper.commands.stress import stress
+from keeper.commands.sweep import sweep
+from keeper.commands.targets import targets
+from keeper.commands.train import train
 from keeper.domain.errors import InputError
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from keeper.config import Config
-    from keeper.loop import Keeper, Outcome, Service
+    from keeper.domain import Snapshot
+    from keeper.loop import Keeper, Outcome
     from keeper.ops.preflight import Surroundings
+    from keeper.ops.watch import Watch
     from keeper.submit.journal import Journal
-    from keeper.submit.signer import Signer
 
 FAILED, BAD_USAGE, REFUSED = 1, 2, 3
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-
-
-def config_option(command: _Command) -> _Command:
-    """`--config`, the same on every command that reads the chain."""
-    return click.option(
-        "--config",
-        "config_path",
-        type=click.Path(path_type=Path),
-        default=Path("ballast.yaml"),
-        envvar="BALLAST_CONFIG",
-        show_default=True,
-        help="Configuration file (or set BALLAST_CONFIG).",
-    )(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -65,7 +55,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         code: int | None = app.main(args=arguments, prog_name="keeper", standalone_mode=False)
     except click.ClickException as error:
         return _stop(error.format_message(), BAD_USAGE)
-    except InputError as error:
+    except (InputError, WrongChainError) as error:
         return _stop(str(error), BAD_USAGE)
     except Refused as refusal:
         return _stop(f"refused: {refusal}", REFUSED)
@@ -80,6 +70,13 @@ def _main(arguments: Sequence[str] | None) -> int:
 @click.version_option(package_name="ballast", message="%(version)s")
 def app() -> None:
     """Keeps an on-chain index on its target weights. Nothing is sent without --live."""
+
+
+app.add_command(backtest)
+app.add_command(targets)
+app.add_command(stress)
+app.add_command(sweep)
+app.add_command(train)
 
 
 @app.command()
@@ -137,7 +134,7 @@ def status(config_path: Path, as_json: bool) -> int:
 def snapshot(config_path: Path, as_json: bool) -> int:
     """Print every fact that a decision needs, at the latest block, as a snapshot file."""
     del as_json  # a snapshot has one form; the flag is there because every command has it
-    click.echo(_connect(config_path).read().snapshot().model_dump_json(indent=2))
+    click.echo(_facts(_connect(config_path), config_path).model_dump_json(indent=2))
     return 0
 
 
@@ -169,7 +166,7 @@ def plan(  # noqa: PLR0917  click passes them by name
 
     if snapshot_path is None:
         keeper = _connect(config_path)
-        facts = keeper.read().snapshot()
+        facts = _facts(keeper, config_path)
         policy = keeper.config.policy if policy_path is None else read_policy(policy_path)
     elif policy_path is None:
         raise click.UsageError("--snapshot needs --policy")
@@ -224,51 +221,84 @@ def verify(plan_path: Path, snapshot_path: Path, policy_path: Path, as_json: boo
 
 
 @app.command()
-@click.option(
-    "--config",
-    "config_paths",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    default=(Path("ballast.yaml"),),
-    envvar="BALLAST_CONFIG",
-    show_default=True,
-    help="Configuration file; more than once for several vaults in one process (or set BALLAST_CONFIG).",
-)
+@configs_option
 @click.option("--once", is_flag=True, help="One tick, then exit.")
 @click.option("--live", is_flag=True, help="Sign and send. Without it the batch is only simulated.")
-@click.option("--log", "level", type=click.Choice(["debug", "info", "warning"]), help="Log to stderr, as JSON lines.")
+@log_option
 @as_json
 def run(config_paths: tuple[Path, ...], once: bool, live: bool, level: str | None, as_json: bool) -> int:
     """Read, decide and rebalance: once, or at every new block until SIGTERM or SIGINT."""
-    from keeper import loop
+    from keeper import fleet, loop
+
+    _say(level)
+    report = _reporter(as_json, indent=2 if once else None)
+    crews = fleet.man(_muster(config_paths), live=live)
+    if not once:
+        stop = _until_told_to_stop()
+        with closing(_watch([keeper for keeper, _ in crews])) as watch:
+            fleet.serve_all(crews, stop=stop, report=report, complain=_complain, watch=watch)
+        return 0
+    refused = ""
+    for keeper, signer in crews:
+        with closing(loop.Service.open(keeper, signer)) as service:
+            outcome = loop.tick(service, keeper.endpoint.header())
+        report(outcome)
+        refused = refused or (outcome.reason if outcome.status == "refused" else "")
+    return _stop(f"refused: {refused}", REFUSED) if refused else 0
+
+
+def _say(level: str | None) -> None:
+    """Logs to stderr as far as anybody asked for it."""
     from keeper.ops.log import configure_logging
-    from keeper.report import print_outcome
 
     configure_logging(sys.stderr if level else _Nowhere(), level or "warning")  # type: ignore[arg-type]  # click checks
-    services: list[loop.Service] = []
+
+
+def _reporter(as_json: bool, indent: int | None) -> Callable[[Outcome], None]:
+    """What says what a tick came to."""
+    from keeper.report import print_outcome
 
     def report(outcome: Outcome) -> None:
         if as_json:
-            click.echo(json.dumps(outcome.to_json(), indent=2 if once else None))
+            click.echo(json.dumps(outcome.to_json(), indent=indent))
         else:
             print_outcome(outcome)
 
-    try:
-        for path in config_paths:
-            keeper = _connect(path)
-            services.append(loop.Service.open(keeper, _unlock(keeper.config) if live else None))
-        if once:
-            refused = ""
-            for service in services:
-                outcome = loop.tick(service, service.keeper.endpoint.header())
-                report(outcome)
-                refused = refused or (outcome.reason if outcome.status == "refused" else "")
-            return _stop(f"refused: {refused}", REFUSED) if refused else 0
-        _run_all(services, report)
-    finally:
-        for service in services:
-            service.close()
-    return 0
+    return report
+
+
+def _watch(keepers: Sequence[Keeper]) -> Watch:
+    """Eyes and voice of a process, which has one port and one list of people: those of its first vault."""
+    from importlib.metadata import version
+
+    from keeper.ops.watch import Watch
+
+    config = keepers[0].config
+    return Watch(config.health, config.alerts, [keeper.deployment.vault for keeper in keepers], version("ballast"))
+
+
+def _muster(config_paths: Sequence[Path]) -> list[Keeper]:
+    """The keepers of these files, and of those in these directories; each has found its chain and its vault there."""
+    from keeper.config import Config
+    from keeper.fleet import muster
+
+    keepers = muster([Config.load(path) for path in _config_files(config_paths)])
+    for keeper in keepers:
+        keeper.check_chain()
+    return keepers
+
+
+def _config_files(paths: Sequence[Path]) -> list[Path]:
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found = sorted(path.glob("*.yaml"))
+            if not found:
+                raise InputError(f"there is no .yaml file in the directory {path}")
+            files += found
+        else:
+            files.append(path)
+    return files
 
 
 class _Nowhere(io.StringIO):
@@ -278,39 +308,7 @@ class _Nowhere(io.StringIO):
         return len(line)
 
 
-def _run_all(services: Sequence[Service], report: Callable[[Outcome], None]) -> None:
-    """Every vault in a thread of its own; the first one that cannot go on ends them all."""
-    from importlib.metadata import version
-
-    from keeper import loop
-    from keeper.ops.watch import Watch
-
-    stop = _until_told_to_stop()
-    names = [service.keeper.deployment.vault for service in services]
-    config = services[0].keeper.config  # one process has one port and one list of people
-    watch = Watch(config.health, config.alerts, names, version("ballast"))
-    failures: list[BaseException] = []
-
-    def look_after(service: Service) -> None:
-        try:
-            loop.run(service, stop, report, _complain, watch)
-        except BaseException as error:  # whatever it was, it is raised below
-            failures.append(error)
-            stop.set()
-
-    threads = [threading.Thread(target=look_after, args=(service,)) for service in services]
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        watch.close()
-    if failures:
-        raise failures[0]
-
-
-def mode_option(command: _Command) -> _Command:
+def mode_option(command: Command) -> Command:
     """`--live`: which of the two journals."""
     return click.option("--live", is_flag=True, help="The journal of --live, not that of dry runs.")(command)
 
@@ -431,6 +429,22 @@ def devnet(port: int, seed: int, load_path: Path | None, dump_path: Path | None,
     return 0
 
 
+def _facts(keeper: Keeper, config_path: Path) -> Snapshot:
+    """What the chain says now, with what the keeper's journal, if there is one, knows of the time before."""
+    from keeper.policy import remember
+
+    facts = keeper.read().snapshot()
+    for live in (True, False):
+        try:
+            with _journal(config_path, live) as journal:
+                past, _ = journal.past()
+        except InputError:
+            continue  # no journal yet, or one that the keeper has still to bring up to date
+        if past is not None:
+            return facts.model_copy(update={"past": remember(past, facts, keeper.config.policy)})
+    return facts
+
+
 def _surroundings(keeper: Keeper, config_path: Path) -> Surroundings:
     """What `check` looks at beside the chain. A rehearsal on a development node has its own time and no secrets."""
     import time
@@ -441,6 +455,7 @@ def _surroundings(keeper: Keeper, config_path: Path) -> Surroundings:
     from keeper.submit.signer import Keystore
 
     config = keeper.config
+    members = keeper.endpoint.members if isinstance(keeper.endpoint, Endpoints) else (keeper.endpoint,)
 
     def database() -> str:
         store = Store(config.journal_url("live"))
@@ -453,7 +468,7 @@ def _surroundings(keeper: Keeper, config_path: Path) -> Surroundings:
         rehearsal = True
     signer = config.signer
     return Surroundings(
-        endpoints=keeper.endpoint.members if isinstance(keeper.endpoint, Endpoints) else (),
+        endpoints=() if len(members) == 1 else members,
         clock=None if rehearsal else time.time,
         files=() if rehearsal else (config_path, *([signer.path] if isinstance(signer, Keystore) else [])),
         database=database,
@@ -472,14 +487,6 @@ def _connect(config_path: Path) -> Keeper:
     keeper = _assemble(config_path)
     keeper.check_chain()
     return keeper
-
-
-def _unlock(config: Config) -> Signer:
-    from keeper.submit.signer import unlock
-
-    if config.signer is None:
-        raise InputError("--live needs a signer: add one to the configuration file")
-    return unlock(config.signer)
 
 
 def _until_told_to_stop() -> threading.Event:
@@ -501,7 +508,3 @@ def _complain(reason: str) -> None:
 def _stop(reason: str, code: int) -> int:
     _complain(reason)
     return code
-
-
-def _print_json(value: object) -> None:
-    click.echo(json.dumps(value, indent=2))

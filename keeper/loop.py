@@ -6,25 +6,29 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cache
+from threading import Lock
 from typing import Any, Literal
 
+from keeper.chain import bindings
 from keeper.chain.deployment import Deployment
 from keeper.chain.errors import Refused, RpcError
 from keeper.chain.lens import Lens, Reading
 from keeper.chain.rpc import Endpoint, Header
 from keeper.config import Config
-from keeper.domain import Policy, Snapshot
+from keeper.domain import Past, Policy, Snapshot
 from keeper.domain.decision import Decision
 from keeper.domain.errors import InputError
 from keeper.ops.alerts import What
 from keeper.ops.watch import Watch
-from keeper.policy import decide
+from keeper.policy import decide, executed, remember
 from keeper.policy.breakers import tripped
-from keeper.submit.engine import Engine
+from keeper.submit.checkpoints import Checkpoints
+from keeper.submit.engine import Engine, Waiting
 from keeper.submit.errors import JournalError, LostLease, SendError, SimulationError
 from keeper.submit.history import history_of
-from keeper.submit.journal import DAY, Intent, Journal, Retention, Store, reign
+from keeper.submit.journal import DAY, Intent, Journal, Leases, Retention
 from keeper.submit.order import Order
 from keeper.submit.program import build_order
 from keeper.submit.relay import broadcaster
@@ -40,6 +44,8 @@ class Keeper:
     deployment: Deployment
     endpoint: Endpoint
     lens: Lens
+    lane: Lock = field(default_factory=Lock, compare=False)
+    """Held by whoever sends; keepers that trade in the same market have one between them."""
 
     @classmethod
     def assemble(cls, config: Config) -> Keeper:
@@ -51,16 +57,12 @@ class Keeper:
                 f"but the configuration says chain_id {config.chain.chain_id}"
             )
         block = deployment.deployment_block
-        urls = config.chain.urls
-        endpoint = (
-            Endpoint(urls[0], config.chain.timeout_seconds)
-            if len(urls) == 1
-            else config.chain.connect(anchor=(block.number, block.hash))
-        )
+        endpoint = config.chain.connect(anchor=(block.number, block.hash))
         return cls(config, deployment, endpoint, config.lens(deployment))
 
     def check_chain(self) -> None:
-        """Raises `InputError` unless the node follows the chain deployed to, and the deployed code stands there."""
+        """Raises `WrongChainError` unless the node follows the chain deployed to, and `InputError` unless the deployed
+        code stands there."""
         self.deployment.check_chain(self.endpoint)
         self.deployment.check_code(self.endpoint)
 
@@ -104,11 +106,19 @@ class Service:
     keeper: Keeper
     journal: Journal
     engine: Engine | None
+    checkpoints: Checkpoints
+    leases: Leases
     clock: Callable[[], float] = time.time
 
     @classmethod
-    def open(cls, keeper: Keeper, signer: Signer | None, clock: Callable[[], float] = time.time) -> Service:
-        """Opens the journal of the mode and takes its lease.
+    def open(
+        cls,
+        keeper: Keeper,
+        signer: Signer | None,
+        clock: Callable[[], float] = time.time,
+        leases: Leases | None = None,
+    ) -> Service:
+        """Opens the journal of the mode and takes its lease, unless one of the process's ``leases`` is it.
 
         Raises:
             InputError: the journal is not usable.
@@ -116,17 +126,19 @@ class Service:
         """
         config, deployment = keeper.config, keeper.deployment
         mode: Literal["dry", "live"] = "dry" if signer is None else "live"
-        store = Store(config.journal_url(mode))
-        journal = Journal(store, deployment.chain_id, deployment.vault, deployment.deployment_block.hash, clock)
         who = deployment.vault if signer is None else signer.address
+        leases = leases or Leases()
+        lease = f"{mode}:{deployment.chain_id}:{who}"
+        store = leases.take(config.journal_url(mode), lease, config.lease_seconds, clock)
         try:
-            reign(store, f"{mode}:{deployment.chain_id}:{who}", config.lease_seconds, clock)
+            journal = Journal(store, deployment.chain_id, deployment.vault, deployment.deployment_block.hash, clock)
         except BaseException:
-            store.close()
+            leases.give_back(store)
             raise
-        if signer is None:
-            return cls(keeper, journal, None, clock)
         endpoint = keeper.endpoint
+        checkpoints = Checkpoints(endpoint, deployment.vault)
+        if signer is None:
+            return cls(keeper, journal, None, checkpoints, leases, clock)
         engine = Engine(
             endpoint,
             deployment,
@@ -136,11 +148,11 @@ class Service:
             config.policy.max_gas_price_wei,
             broadcaster(config.routing, endpoint, signer.address),
         )
-        return cls(keeper, journal, engine, clock)
+        return cls(keeper, journal, engine, checkpoints, leases, clock)
 
     def close(self) -> None:
         """Gives the lease back."""
-        self.journal.store.close()
+        self.leases.give_back(self.journal.store)
 
 
 def tick(service: Service, header: Header) -> Outcome:
@@ -148,40 +160,55 @@ def tick(service: Service, header: Header) -> Outcome:
 
     Raises `RpcError`, `InputError`, or `SendError`.
     """
+    with service.journal.store.turn:
+        return _tick_in_turn(service, header)
+
+
+def _tick_in_turn(service: Service, header: Header) -> Outcome:
     if service.journal.store.reign is not None:
         service.journal.store.reign.renew()
+    seen = _Seen()
     try:
-        outcome, facts = _tick(service, header)
+        outcome = _tick(service, header, seen)
     except (LostLease, JournalError):
         raise
-    except (RpcError, SendError) as error:
-        service.journal.record("failed", str(error), header.number, None)
+    except (RpcError, SendError, InputError) as error:
+        service.journal.record("failed", str(error), header.number, seen.facts, seen.intent_id)
         raise
     if outcome.status not in ("sent", "confirmed"):
-        service.journal.record(outcome.status, outcome.reason, header.number, facts)
+        service.journal.record(outcome.status, outcome.reason, header.number, seen.facts, seen.intent_id)
     return outcome
 
 
-_Facts = tuple[Snapshot, Policy, Decision]
+@dataclass(slots=True)
+class _Seen:
+    """What a tick has read and decided by the time it ends, and the last batch that it knew of, however it ends."""
+
+    facts: tuple[Snapshot, Policy, Decision] | None = None
+    intent_id: int = 0
 
 
 def _tick(  # noqa: PLR0911  each way out has its own reason
-    service: Service, header: Header
-) -> tuple[Outcome, _Facts | None]:
+    service: Service, header: Header, seen: _Seen
+) -> Outcome:
     keeper, engine = service.keeper, service.engine
-    if engine is not None and (waiting := engine.settle(header)) is not None:
-        return Outcome("waiting", waiting.reason, header.number), None
-    policy = keeper.config.policy
+    read = cache(lambda: keeper.lens.read_at(keeper.endpoint, header))
+    if engine is not None and (waiting := engine.settle(header, lambda: read().vault.nonce)) is not None:
+        return Outcome("waiting", waiting.reason, header.number)
+    if engine is not None and (moving := _keep_up(service, engine, header)) is not None:
+        return Outcome("waiting", moving.reason, header.number)
     try:
-        reading = keeper.lens.read_at(keeper.endpoint, header)
-        decision = evaluate(keeper, reading)
+        reading = read()
+        snapshot = facts_for_trade(reading)
     except Refused as refusal:
-        return Outcome("refused", str(refusal), header.number), None
-    snapshot = reading.snapshot()
-    facts = (snapshot, policy, decision)
+        return Outcome("refused", str(refusal), header.number)
+    past, seen.intent_id = past_of(service, snapshot)
+    snapshot = snapshot.model_copy(update={"past": past})
+    decision = decide(snapshot, keeper.config.policy)
+    seen.facts = (snapshot, keeper.config.policy, decision)
 
-    def stop(status: Literal["hold", "refused"], reason: str) -> tuple[Outcome, _Facts]:
-        return Outcome(status, reason, header.number, decision), facts
+    def stop(status: Literal["hold", "refused"], reason: str) -> Outcome:
+        return Outcome(status, reason, header.number, decision)
 
     if decision.refused:
         return stop("refused", decision.reason)
@@ -193,15 +220,59 @@ def _tick(  # noqa: PLR0911  each way out has its own reason
         wait = reading.vault.ready_at - reading.block.timestamp
         return stop("hold", f"the vault is cooling down for another {wait} s")
 
-    order = plan(reading, decision, keeper.config.sending.deadline_seconds).encode()
+    order = plan(reading, snapshot, decision, keeper.config.sending.deadline_seconds).encode()
     if engine is None:
         simulate(keeper.endpoint, reading, reading.vault.keeper, order)
-        return Outcome("planned", decision.reason, header.number, decision, order), facts
+        return Outcome("planned", decision.reason, header.number, decision, order)
     check_role(reading, engine.signer.address)
-    simulate(keeper.endpoint, reading, engine.signer.address, order)
-    decision_id = service.journal.record("rebalance", decision.reason, header.number, facts)
-    intent = engine.submit(reading, decision, decision_id, order, reading.vault.nonce + 1)
-    return _await(service, engine, intent, Outcome("sent", decision.reason, header.number, decision, order)), facts
+    with keeper.lane:
+        if (other := _ahead(service.journal, decision, header)) is not None:
+            return stop("hold", f"a batch of the vault {other} is on its way through the same pools")
+        simulate(keeper.endpoint, reading, engine.signer.address, order)
+        keeper.endpoint.refuse_old(header)
+        decision_id = service.journal.record("rebalance", decision.reason, header.number, seen.facts, seen.intent_id)
+        intent = engine.submit(reading, decision, decision_id, order, reading.vault.nonce + 1)
+    return _await(service, engine, intent, Outcome("sent", decision.reason, header.number, decision, order))
+
+
+def _ahead(journal: Journal, decision: Decision, header: Header) -> str | None:
+    """A vault whose batch will move a pool before this decision could be executed, which would then be refused."""
+    pools = {swap.pool for swap in decision.swaps}
+    for vault, other in journal.ahead(header.number, header.timestamp):
+        if pools & {swap.pool for swap in other.swaps}:
+            return vault
+    return None
+
+
+def past_of(service: Service, snapshot: Snapshot) -> tuple[Past, int]:
+    """What the journal knows of the time before, with this snapshot; and the last batch in it.
+
+    A batch counts once a finalised block has it, at that block's time, so a restart finds the same past.
+    """
+    journal, policy = service.journal, service.keeper.config.policy
+    past, intent_id = journal.past()
+    batch = journal.executed_since(intent_id)
+    if batch is not None:
+        past = past or remember(None, snapshot, policy)
+        assert batch.outcome is not None  # noqa: S101  the engine writes it with the state
+        at = service.keeper.endpoint.header(batch.outcome.block_number).timestamp
+        past, intent_id = executed(past, journal.decision_of(batch), at), batch.id
+    return remember(past, snapshot, policy), intent_id
+
+
+def _keep_up(service: Service, engine: Engine, header: Header) -> Waiting | None:
+    """Moves a checkpoint of the oracle where one is due: a price that has left its corridor stops every batch."""
+    vault = service.journal.vault()
+    if vault is not None and vault.halted_at is not None:
+        return None
+    ceiling = engine.max_gas_price
+    if ceiling is not None and header.base_fee_per_gas > ceiling:
+        return None
+    if (due := service.checkpoints.next_due(header)) is None:
+        return None
+    oracle, share = due
+    call = bindings.interface("PriceOracle").encode("checkpoint", share.token)
+    return engine.keep_up(header, oracle, call, f"moves the checkpoint of {share.token}")
 
 
 def _await(service: Service, engine: Engine, intent: Intent, sent: Outcome) -> Outcome:
@@ -234,21 +305,89 @@ def _tripped(service: Service, snapshot: Snapshot) -> str | None:
     return tripped(history_of(journal, balance), snapshot, breakers)
 
 
-def evaluate(keeper: Keeper, reading: Reading) -> Decision:
-    """What to do at this reading. Raises `Refused` if the vault or its oracle leaves nothing to decide."""
+def facts_for_trade(reading: Reading) -> Snapshot:
+    """What a decision rests on. Raises `Refused` if the vault or its oracle leaves nothing to decide."""
     if reading.vault.paused:
         raise Refused(f"rebalancing is paused; the owner {reading.vault.owner} can resume it")
-    return decide(reading.snapshot(), keeper.config.policy)
+    return reading.snapshot()
 
 
-def plan(reading: Reading, decision: Decision, deadline_seconds: int) -> Order:
-    """The order that carries out a decision made at this reading. Raises `SimulationError` if nothing could."""
+def plan(reading: Reading, snapshot: Snapshot, decision: Decision, deadline_seconds: int) -> Order:
+    """The order that carries out a decision made on this reading's snapshot. Raises `SimulationError` if none could."""
     deadline = reading.block.timestamp + deadline_seconds
     try:
         basket = [facts.token.address for facts in reading.basket]
-        return build_order(reading.snapshot(), decision, basket=basket, epoch=reading.vault.epoch, deadline=deadline)
+        return build_order(snapshot, decision, basket=basket, epoch=reading.vault.epoch, deadline=deadline)
     except ValueError as error:
         raise SimulationError(f"the plan cannot be carried out: {error}") from None
+
+
+def serve(
+    keeper: Keeper,
+    signer: Signer | None,
+    *,
+    stop: threading.Event,
+    report: Callable[[Outcome], None],
+    complain: Callable[[str], None],
+    watch: Watch,
+    clock: Callable[[], float] = time.time,
+    leases: Leases | None = None,
+) -> None:
+    """Runs while it has the lease, and stands by while another keeper has it, until `stop` is set.
+
+    Raises `InputError` where the configuration cannot be worked with from the start, and `JournalError`.
+    """
+    watch.follow(keeper.endpoint)
+    while not stop.is_set():
+        service = stand_by(
+            keeper, signer, stop=stop, complain=complain, watch=watch, clock=clock, leases=leases or Leases()
+        )
+        if service is None:
+            return
+        try:
+            run(service, stop, report, complain, watch)
+        except LostLease as lost:
+            complain(str(lost))
+            watch.complained(keeper.deployment.vault, "takeover", str(lost))
+        finally:
+            service.close()
+
+
+def stand_by(
+    keeper: Keeper,
+    signer: Signer | None,
+    *,
+    stop: threading.Event,
+    complain: Callable[[str], None],
+    watch: Watch,
+    leases: Leases,
+    clock: Callable[[], float] = time.time,
+) -> Service | None:
+    """Waits for the lease, watching the chain meanwhile. None if `stop` was set first; raises as `serve` does."""
+    name, why = keeper.deployment.vault, ""
+    while not stop.is_set():
+        try:
+            service = Service.open(keeper, signer, clock, leases)
+        except LostLease as lost:
+            if not why:
+                complain(str(lost))
+            why = str(lost)
+        except (InputError, JournalError) as error:
+            if not why:
+                raise
+            complain(str(error))  # the journal was there before: whoever stands by waits for it too
+        else:
+            watch.leads(name, took_over=bool(why))
+            return service
+        try:
+            header = keeper.endpoint.header()
+        except RpcError as error:
+            complain(str(error))
+            watch.complained(name, "endpoint", str(error))
+        else:
+            watch.stood_by(name, why, keeper.config.chain.chain_id, header)
+        stop.wait(keeper.config.interval_seconds)
+    return None
 
 
 def run(
@@ -265,50 +404,57 @@ def run(
 
     Raises:
         LostLease: another keeper has taken over.
+        InputError: the configuration is wrong. Once a tick has come through it is not: then the world has changed, and
+            that is complained about too.
     """
     seen = ""
     compacted_at = 0.0
-    name = service.keeper.deployment.vault
+    worked = False
+    config, endpoint, name = service.keeper.config, service.keeper.endpoint, service.keeper.deployment.vault
     signer = None if service.engine is None else service.engine.signer.address
     while not stop.is_set():
         try:
-            header = service.keeper.endpoint.header()
+            header = endpoint.header()
             if header.hash == seen:
                 # A tick renews by itself; while the chain stands still nothing else does. Not while the node is gone:
                 # a standby may have a better one.
-                if service.journal.store.reign is not None:
-                    service.journal.store.reign.renew()
+                with service.journal.store.turn:
+                    if service.journal.store.reign is not None:
+                        service.journal.store.reign.renew()
             else:
                 seen = header.hash
                 started = time.monotonic()
                 outcome = tick(service, header)
+                worked = True
                 report(outcome)
-                watch.ticked(
-                    name,
-                    header,
-                    outcome.status,
-                    outcome.reason,
-                    outcome.decision,
-                    outcome.realised,
-                    time.monotonic() - started,
-                )
-                watch.looked(name, service.journal, signer, service.keeper.endpoint)
+                took = time.monotonic() - started
+                chain_id = config.chain.chain_id
+                watch.ticked(name, chain_id, header, outcome.status, outcome.reason, outcome.decision, took)
+                watch.looked(name, service.journal, signer, endpoint, config.breakers.min_signer_balance_wei)
             if service.clock() - compacted_at > DAY:
                 service.journal.compact(Retention())
                 compacted_at = service.clock()
         except LostLease:
             raise
-        except (RpcError, SendError) as error:
+        except (RpcError, SendError, InputError) as error:
+            if isinstance(error, InputError) and not worked:
+                raise
             complain(str(error))
             watch.complained(name, _kind(error), str(error))
-        stop.wait(service.keeper.config.interval_seconds)
+        stop.wait(config.interval_seconds)
 
 
-def _kind(error: RpcError | SendError) -> What:
+def _kind(error: RpcError | SendError | InputError) -> What:
     """What an alert about a failed tick is about."""
-    if isinstance(error, RpcError):
-        return "endpoint"
-    return "journal" if isinstance(error, JournalError) else "batch"
+    match error:
+        case RpcError():
+            return "endpoint"
+        case JournalError():
+            return "journal"
+        case SendError():
+            return "batch"
+        case _:
+            return "crash"
 
 
 def _realised_json(done: Realised) -> dict[str, Any]:

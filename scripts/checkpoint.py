@@ -14,7 +14,7 @@ from ape.exceptions import ApeException
 
 from keeper.chain.bindings import view
 from keeper.chain.deployment import Deployment
-from keeper.chain.errors import RpcError
+from keeper.chain.errors import RpcError, WrongChainError
 from keeper.chain.rpc import Endpoint
 from keeper.chain.shares import read_shares
 from keeper.domain.errors import InputError
@@ -33,7 +33,7 @@ def cli(provider: ProviderAPI, account: AccountAPI, deployment: Path, *, live: b
     """Moves the checkpoints of a vault's ERC-4626 shares where that is due, at ACCOUNT's expense."""
     try:
         _go(provider, account, Deployment.load(deployment), live=live)
-    except InputError as error:
+    except (InputError, WrongChainError) as error:
         _stop(str(error), 2)
     except (RpcError, SendError, ApeException) as error:
         _stop(" ".join(str(error).split()), 1)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LEAST = 0.99
-LEFT_OUT = ("contracts/devnet/", "contracts/periphery/Lens.sol")
+LEFT_OUT = ("contracts/devnet/", "contracts/periphery/Lens.sol", "contracts/periphery/lens/")
 
 
 @dataclass

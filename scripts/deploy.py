@@ -22,13 +22,14 @@ from keeper.submit.signer import check_may_sign
 @account_option()
 @click.option("--config", type=click.Path(path_type=Path), required=True, help="What to deploy; see examples/.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where to write the deployment file.")
-def cli(provider: ProviderAPI, account: AccountAPI, config: Path, out: Path) -> None:
+@click.option("--beside", type=click.Path(path_type=Path), help="Share oracle and executor with this deployment file.")
+def cli(provider: ProviderAPI, account: AccountAPI, config: Path, out: Path, beside: Path | None) -> None:
     """Deploys oracle, executor and vault, seeds the basket from ACCOUNT, reads everything back.
 
     ACCOUNT must hold the seed of every asset. Writes the deployment file that the keeper reads.
     """
     try:
-        deployment = _deploy(provider, account, config, out)
+        deployment = _deploy(provider, account, config, out, beside)
     except InputError as error:
         _stop(str(error), 2)
     except (RpcError, ApeException) as error:
@@ -39,12 +40,15 @@ def cli(provider: ProviderAPI, account: AccountAPI, config: Path, out: Path) -> 
     click.echo(f"wrote {out}")
 
 
-def _deploy(provider: ProviderAPI, account: AccountAPI, config: Path, out: Path) -> Deployment:
+def _deploy(provider: ProviderAPI, account: AccountAPI, config: Path, out: Path, beside: Path | None) -> Deployment:
     endpoint = Endpoint(str(provider.http_uri))
     check_may_sign(account.address, development_node=endpoint.is_development_node())
     if out.exists():
         raise InputError(f"{out} exists: it may be the only record of a deployment; choose another --out")
-    return deploy(endpoint, DeployConfig.load(config), account.address, sender(provider, account), click.echo)
+    other = None if beside is None else Deployment.load(beside)
+    return deploy(
+        endpoint, DeployConfig.load(config), account.address, sender(provider, account), click.echo, beside=other
+    )
 
 
 def _stop(reason: str, code: int) -> NoReturn:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from keeper.chain.deployment import Deployment
-from keeper.chain.errors import Refused, RpcError
+from keeper.chain.errors import Refused, RpcError, WrongChainError
 from keeper.chain.lens import Lens, Reading
 from keeper.chain.rpc import Endpoint
 from keeper.domain.errors import InputError
@@ -95,7 +95,7 @@ def cli(
             _go(endpoint, lens, provider, account, filler=filler, fraction=fraction, margin=margin)
         else:
             _look(lens.read(endpoint), fraction=fraction, margin=margin)
-    except InputError as error:
+    except (InputError, WrongChainError) as error:
         _stop(str(error), 2)
     except Refused as refusal:
         _stop(str(refusal), 3)

@@ -152,6 +152,16 @@ def _rated(amounts: dict[Coin, float]) -> tuple[RatedHolding, ...]:
     )
 
 
+POOLS: tuple[BasePool, ...] = (
+    v2_pool(1, USDC, WETH, 1e7),
+    v3_pool(2, USDC, WETH, 3e7, fee_pips=500, spacing=10),
+    v2_pool(3, USDC, LINK, 1e7),
+    v3_pool(4, WETH, LINK, 1e7),
+    v3_pool(5, USDC, WBTC, 3e7),
+)
+"""Enough to trade anything but UNI."""
+
+
 def pool_id(number: int) -> str:
     return f"0x{number:064x}"
 
@@ -203,6 +213,18 @@ def snapshot(
         ),
         pools=pools,
     )
+
+
+def at(snapshot: Snapshot, when: int, dollars: dict[Coin, float]) -> Snapshot:
+    """The snapshot at another time, with these prices of whole coins."""
+    prices = {coin.address: round(price * 100) * WAD // 100 for coin, price in dollars.items()}
+    assets = tuple(
+        asset.model_copy(update={"price": prices.get(asset.token, asset.price), "price_updated_at": when})
+        for asset in snapshot.vault.assets
+    )
+    fields = {name: getattr(snapshot, name) for name in Snapshot.model_fields}
+    vault = snapshot.vault.model_copy(update={"assets": assets})
+    return Snapshot(**fields | {"block": snapshot.block.model_copy(update={"timestamp": when}), "vault": vault})
 
 
 def policy(**changes: Any) -> Policy:

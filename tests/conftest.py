@@ -7,17 +7,26 @@ MAINNET_RPC_URL, or else of an offline mainnet started here.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import postgres as postgres_server
 import pytest
+from hypothesis import settings
+from place import KEEPER, Place, set_up
 
-from keeper.devnet import Devnet
+from keeper.cli import main
+from keeper.devnet import Devnet, fixtures
 from keeper.devnet.faults import FaultProxy
 from keeper.devnet.node import binary
 
+# How long an example takes is the machine's affair, not the test's.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
 FORK_TESTS = Path(__file__).parent / "fork"
+
+fault_proxy = fixtures.fault_proxy
 
 upstream = pytest.StashKey[Devnet]()
 
@@ -99,7 +108,30 @@ def _isolation(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture
-def faulty(devnet: Devnet) -> Iterator[Callable[..., FaultProxy]]:
+def place(devnet: Devnet, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A vault that is off its weights, and the command `keeper` beside it."""
+    monkeypatch.setenv("KEEPER_KEY", KEEPER.private_key)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exited:
+            main([*map(str, arguments), "--config", str(tmp_path / "ballast.yaml")])
+        return int(exited.value.code or 0), *capsys.readouterr()
+
+    return set_up(devnet, tmp_path, run)
+
+
+@pytest.fixture
+def manual_mining(devnet: Devnet) -> Iterator[None]:
+    """Blocks only when asked for."""
+    devnet.rpc("evm_setAutomine", False)
+    yield
+    # Taking the chain back does not empty the pool, and a later test would find this one's transaction mined.
+    devnet.rpc("anvil_dropAllTransactions")
+    devnet.rpc("evm_setAutomine", True)
+
+
+@pytest.fixture
+def faulty(devnet: Devnet, fault_proxy: fixtures.NewFaultProxy) -> Callable[..., FaultProxy]:
     """Starts proxies in front of the devnet that misbehave on request; see `keeper.devnet.faults`."""
-    with ExitStack() as running:
-        yield lambda **options: running.enter_context(FaultProxy(devnet.url, **options))
+    return partial(fault_proxy, devnet.url)

@@ -5,13 +5,28 @@ import {ERC20} from "solady/tokens/ERC20.sol";
 import {ERC4626} from "solady/tokens/ERC4626.sol";
 
 /// @title  DevShare
-/// @notice An ERC-4626 vault on the offline mainnet. What it holds is what its shares are worth, so a gift is a yield.
+/// @notice A real ERC-4626 vault over any token. What it holds is what its shares are worth, so a gift is a yield. It can
+///         be told to stop answering.
 contract DevShare is ERC4626 {
     address internal immutable _asset;
     uint8 internal immutable _assetDecimals;
+    uint8 internal immutable _offset;
+    bool public dead;
 
-    constructor(address asset_) {
-        (_asset, _assetDecimals) = (asset_, ERC20(asset_).decimals());
+    error ShareIsDead();
+
+    /// @param offset How many decimals a share has more than its asset.
+    constructor(address asset_, uint8 offset) {
+        (_asset, _assetDecimals, _offset) = (asset_, ERC20(asset_).decimals(), offset);
+    }
+
+    function setDead(bool dead_) external {
+        dead = dead_;
+    }
+
+    function convertToAssets(uint256 shares) public view override returns (uint256) {
+        if (dead) revert ShareIsDead();
+        return super.convertToAssets(shares);
     }
 
     function asset() public view override returns (address) {
@@ -20,6 +35,10 @@ contract DevShare is ERC4626 {
 
     function _underlyingDecimals() internal view override returns (uint8) {
         return _assetDecimals;
+    }
+
+    function _decimalsOffset() internal view override returns (uint8) {
+        return _offset;
     }
 
     function name() public pure override returns (string memory) {

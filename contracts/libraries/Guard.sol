@@ -34,8 +34,8 @@ struct Outcome {
 /// @notice Decides whether a batch may stand. Pure, so that it can be checked by itself, and mirrored by the keeper.
 /// @dev    Bought value is rounded down and sold value up, so that value for value and both loss tests are at least as
 ///         strict as in exact arithmetic. Turnover and gap are sums of rounded values, off by a few wei of USD an asset.
-///         Raw amounts and prices are below 2^120, weights below 2^64, NAV below 2^190, so that no product overflows with
-///         32 assets. What is wider reverts: that stops trading, never the exit.
+///         Raw amounts and prices are below 2^120, weights below 2^64, NAV below 2^190, what a batch did below 2^192, so that
+///         no product overflows with 32 assets. What is wider reverts: that stops trading, never the exit.
 library Guard {
     using Arrays for uint256[];
     using FixedPointMathLib for uint256;
@@ -45,9 +45,10 @@ library Guard {
     uint256 internal constant AMOUNT_BITS = 120;
     uint256 internal constant WEIGHT_BITS = 64;
     uint256 internal constant NAV_BITS = 190;
+    uint256 internal constant OUTCOME_BITS = 192;
 
     error WorthlessBasket();
-    /// @notice Some amount, price, weight or NAV has more than `bits` bits: `wide` is the union of all that were looked at.
+    /// @notice Some amount, price, weight or value has more than `bits` bits: `wide` is the union of all that were looked at.
     error TooWide(uint256 wide, uint256 bits);
     error BelowDeadBand(uint256 drift, uint256 deadBand);
     error UnfairTrade(uint256 sold, uint256 bought, int256 maxSlippage);
@@ -107,29 +108,33 @@ library Guard {
         uint256 lossLevel,
         uint256 turnoverLevel
     ) internal pure returns (uint256, uint256) {
-        if (o.bought * WAD < o.sold * uint256(int256(WAD) - slippage)) {
-            revert UnfairTrade(o.sold, o.bought, slippage);
-        }
-        if (o.nav * WAD < b.nav * (WAD - limits.maxBatchLoss)) {
-            revert BatchLossTooLarge(b.nav, o.nav, limits.maxBatchLoss);
-        }
+        // Narrow enough for all that follows, which saves 900 gas against a check of each product and sum.
+        _checkWidth(o.sold | o.bought | o.nav | o.gap | needed | lossLevel | turnoverLevel, OUTCOME_BITS);
+        unchecked {
+            if (o.bought * WAD < o.sold * uint256(int256(WAD) - slippage)) {
+                revert UnfairTrade(o.sold, o.bought, slippage);
+            }
+            if (o.nav * WAD < b.nav * (WAD - limits.maxBatchLoss)) {
+                revert BatchLossTooLarge(b.nav, o.nav, limits.maxBatchLoss);
+            }
 
-        // A gain is never credited, or the next batch could lose it again.
-        lossLevel += b.nav.zeroFloorSub(o.nav).mulDivUp(WAD, b.nav);
-        if (lossLevel > limits.lossBudget) revert LossBudgetExceeded(lossLevel, limits.lossBudget);
-        uint256 turnover = o.sold + o.bought;
-        turnoverLevel += turnover.mulDivUp(WAD, b.nav);
-        if (turnoverLevel > limits.turnoverBudget) {
-            revert TurnoverBudgetExceeded(turnoverLevel, limits.turnoverBudget);
-        }
+            // A gain is never credited, or the next batch could lose it again.
+            lossLevel += b.nav.zeroFloorSub(o.nav).mulDivUp(WAD, b.nav);
+            if (lossLevel > limits.lossBudget) revert LossBudgetExceeded(lossLevel, limits.lossBudget);
+            uint256 turnover = o.sold + o.bought;
+            turnoverLevel += turnover.mulDivUp(WAD, b.nav);
+            if (turnoverLevel > limits.turnoverBudget) {
+                revert TurnoverBudgetExceeded(turnoverLevel, limits.turnoverBudget);
+            }
 
-        // Turnover never falls short of the gap it closes, and equals it only if no asset turns away from its target
-        // or crosses it. Summed over batches the gaps telescope, which bounds wash trading.
-        uint256 allowance = b.nav.mulDiv(limits.dust, WAD);
-        if (turnover + o.gap > b.gap + allowance) {
-            revert NotTowardsTarget(turnover, b.gap.zeroFloorSub(o.gap), allowance);
+            // Turnover never falls short of the gap it closes, and equals it only if no asset turns away from its target
+            // or crosses it. Summed over batches the gaps telescope, which bounds wash trading.
+            uint256 allowance = b.nav.mulDiv(limits.dust, WAD);
+            if (turnover + o.gap > b.gap + allowance) {
+                revert NotTowardsTarget(turnover, b.gap.zeroFloorSub(o.gap), allowance);
+            }
+            if (o.gap + needed > b.gap) revert TooLittleProgress(b.gap, o.gap, needed);
         }
-        if (o.gap + needed > b.gap) revert TooLittleProgress(b.gap, o.gap, needed);
 
         return (lossLevel, turnoverLevel);
     }

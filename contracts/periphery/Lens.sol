@@ -20,17 +20,27 @@ struct Venue {
     bytes terms;
 }
 
-struct LensAsset {
+struct LensToken {
     address token;
     string symbol;
     uint8 decimals;
+}
+
+struct LensPrice {
     uint256 price;
-    uint256 priceUpdatedAt;
+    uint256 updatedAt;
     /// What the oracle reverted with, empty if it answered.
-    bytes priceError;
+    bytes error;
+}
+
+struct LensOracle {
+    address oracle;
+    /// One for each of the tokens.
+    LensPrice[] prices;
 }
 
 struct LensVault {
+    address[] assets;
     uint256 nonce;
     uint256 totalSupply;
     uint256 epoch;
@@ -55,35 +65,53 @@ struct LensVault {
 struct LensView {
     uint256 blockNumber;
     uint256 timestamp;
-    LensVault vault;
-    LensAsset[] tokens;
+    LensVault[] vaults;
+    /// Those of the vaults' baskets, in the order in which they come, then the others that were asked for.
+    LensToken[] tokens;
+    /// One for each oracle that a vault has.
+    LensOracle[] oracles;
     /// By venue, each ABI-encoded as the venue's fragment does.
     bytes[][] pools;
 }
 
 /// @title  Lens
-/// @notice Everything a keeper's decision needs, in one `eth_call` that deploys nothing: the constructor reverts with
-///         the ABI-encoded view. Code that is returned may not pass 24,576 bytes; revert data may.
+/// @notice Everything that the decisions of keepers need, in one `eth_call` that deploys nothing: the constructor reverts
+///         with the ABI-encoded view. Code that is returned may not pass 24,576 bytes; revert data may. What vaults share
+///         is read once: each token, each oracle's price of it, and each pool.
 /// @dev    A pool is admitted by who made it, or by its code, and not by its address alone.
 contract Lens is UniswapV2Fragment, UniswapV3Fragment, UniswapV4Fragment, BalancerFragment, CurveFragment {
     error UnknownVenue(uint256 kind);
 
-    /// @param vault The vault to read; its basket comes first among the tokens.
+    /// @param vaults The vaults to read; may be none, for the pools alone.
     /// @param weth What ether is wrapped into; it is read too.
-    /// @param extras Tokens that routes may pass through, beyond the basket.
-    /// @param venues Where to look for pools of these tokens.
+    /// @param extras Tokens that routes may pass through, beyond the baskets.
+    /// @param venues Where to look for pools of all these tokens.
     /// @param tickWords How many bitmap words (256 tick spacings each) to read on either side of the current one.
-    constructor(IIndexVault vault, address weth, address[] memory extras, Venue[] memory venues, uint256 tickWords) {
+    constructor(
+        IIndexVault[] memory vaults,
+        address weth,
+        address[] memory extras,
+        Venue[] memory venues,
+        uint256 tickWords
+    ) {
         LensView memory v;
         v.blockNumber = block.number;
         v.timestamp = block.timestamp;
-        address[] memory basket = vault.assets();
-        v.vault = _vault(vault);
-        address[] memory tokens = _join(basket, extras, weth);
-        v.tokens = new LensAsset[](tokens.length);
-        for (uint256 i; i < tokens.length; ++i) {
-            v.tokens[i] = _asset(tokens[i], IPriceOracle(v.vault.oracle));
+        v.vaults = new LensVault[](vaults.length);
+        address[] memory tokens;
+        for (uint256 i; i < vaults.length; ++i) {
+            v.vaults[i] = _vault(vaults[i]);
+            tokens = _join(tokens, v.vaults[i].assets);
         }
+        tokens = _join(tokens, extras);
+        address[] memory last = new address[](1);
+        last[0] = weth;
+        tokens = _join(tokens, last);
+        v.tokens = new LensToken[](tokens.length);
+        for (uint256 i; i < tokens.length; ++i) {
+            v.tokens[i] = LensToken(tokens[i], MetadataReaderLib.readSymbol(tokens[i]), ERC20(tokens[i]).decimals());
+        }
+        v.oracles = _oracles(v.vaults, tokens);
         v.pools = new bytes[][](venues.length);
         for (uint256 i; i < venues.length; ++i) {
             v.pools[i] = _pools(venues[i], tokens, weth, tickWords);
@@ -96,6 +124,7 @@ contract Lens is UniswapV2Fragment, UniswapV3Fragment, UniswapV4Fragment, Balanc
     }
 
     function _vault(IIndexVault vault) internal view returns (LensVault memory v) {
+        v.assets = vault.assets();
         v.nonce = vault.nonce();
         v.totalSupply = ERC20(address(vault)).totalSupply();
         v.epoch = vault.basketEpoch();
@@ -111,14 +140,33 @@ contract Lens is UniswapV2Fragment, UniswapV3Fragment, UniswapV4Fragment, Balanc
         (v.openNonce, v.calmAt, v.auctionOpenedAt) = (vault.openNonce(), vault.calmAt(), vault.auctionOpenedAt());
     }
 
-    function _asset(address token, IPriceOracle oracle) internal view returns (LensAsset memory a) {
-        a.token = token;
-        a.symbol = MetadataReaderLib.readSymbol(token);
-        a.decimals = ERC20(token).decimals();
-        try oracle.latest(token) returns (uint256 price, uint256 updatedAt) {
-            (a.price, a.priceUpdatedAt) = (price, updatedAt);
-        } catch (bytes memory reason) {
-            a.priceError = reason;
+    /// @dev Each oracle once, however many vaults have it.
+    function _oracles(LensVault[] memory vaults, address[] memory tokens)
+        internal
+        view
+        returns (LensOracle[] memory oracles)
+    {
+        oracles = new LensOracle[](vaults.length);
+        uint256 count;
+        for (uint256 i; i < vaults.length; ++i) {
+            address oracle = vaults[i].oracle;
+            uint256 known;
+            while (known < count && oracles[known].oracle != oracle) ++known;
+            if (known == count) oracles[count++] = LensOracle(oracle, _prices(IPriceOracle(oracle), tokens));
+        }
+        assembly ("memory-safe") {
+            mstore(oracles, count)
+        }
+    }
+
+    function _prices(IPriceOracle oracle, address[] memory tokens) internal view returns (LensPrice[] memory prices) {
+        prices = new LensPrice[](tokens.length);
+        for (uint256 i; i < tokens.length; ++i) {
+            try oracle.latest(tokens[i]) returns (uint256 price, uint256 updatedAt) {
+                (prices[i].price, prices[i].updatedAt) = (price, updatedAt);
+            } catch (bytes memory reason) {
+                prices[i].error = reason;
+            }
         }
     }
 
@@ -134,21 +182,15 @@ contract Lens is UniswapV2Fragment, UniswapV3Fragment, UniswapV4Fragment, Balanc
         revert UnknownVenue(venue.kind);
     }
 
-    /// @dev The basket, then each extra and `last`, if it is not in it and was not listed before.
-    function _join(address[] memory basket, address[] memory extras, address last)
-        internal
-        pure
-        returns (address[] memory tokens)
-    {
-        tokens = new address[](basket.length + extras.length + 1);
+    /// @dev The tokens of `first`, which are distinct, then each of `second` that was not listed before.
+    function _join(address[] memory first, address[] memory second) internal pure returns (address[] memory tokens) {
+        tokens = new address[](first.length + second.length);
         uint256 count;
         for (uint256 i; i < tokens.length; ++i) {
-            address token = i < basket.length ? basket[i] : i + 1 < tokens.length ? extras[i - basket.length] : last;
-            bool known;
-            for (uint256 j; j < count; ++j) {
-                if (tokens[j] == token) known = true;
-            }
-            if (!known) tokens[count++] = token;
+            address token = i < first.length ? first[i] : second[i - first.length];
+            uint256 known;
+            while (known < count && tokens[known] != token) ++known;
+            if (known == count) tokens[count++] = token;
         }
         assembly ("memory-safe") {
             mstore(tokens, count)

@@ -9,10 +9,10 @@ from typing import Literal
 from eth_utils.crypto import keccak
 from pydantic import ValidationError
 
+from keeper.chain.errors import WrongChainError
 from keeper.chain.fields import Address, Hash, Strict
 from keeper.chain.rpc import Endpoint
-from keeper.domain.errors import InputError
-from keeper.domain.parse import explain
+from keeper.domain.errors import InputError, explain
 
 
 class DeploymentBlock(Strict):
@@ -94,7 +94,7 @@ class Deployment(Strict):
         )
 
     def check_chain(self, endpoint: Endpoint) -> None:
-        """Raises `InputError` unless this deployment was made on the very chain that the endpoint follows.
+        """Raises `WrongChainError` unless this deployment was made on the very chain that the endpoint follows.
 
         A development chain may have any chain id, mainnet's too, but never mainnet's block hashes.
         """
@@ -102,13 +102,13 @@ class Deployment(Strict):
         block = self.deployment_block
         head = endpoint.header()
         if head.number < block.number:
-            raise InputError(
+            raise WrongChainError(
                 f"{endpoint.name} is at block {head.number}, before the deployment in block {block.number}: "
                 "it is another chain, or not in sync"
             )
         found = endpoint.header(block.number).hash
         if found != block.hash:
-            raise InputError(
+            raise WrongChainError(
                 f"block {block.number} at {endpoint.name} is {found}, but the deployment was made on a chain where it "
                 f"is {block.hash}: this is another chain with the same id"
             )

@@ -28,7 +28,7 @@ from typing import Any, Self, TypeVar
 from eth_utils.crypto import keccak
 from pydantic import Field, model_validator
 
-from keeper.chain.errors import NodeError, RpcError, UnansweredError, one_line
+from keeper.chain.errors import NodeError, RpcError, UnansweredError, WrongChainError, one_line
 from keeper.chain.failover import (
     Choice,
     Health,
@@ -43,7 +43,6 @@ from keeper.chain.failover import (
 )
 from keeper.chain.fields import Strict, Url
 from keeper.chain.rpc import Endpoint, Header
-from keeper.domain.errors import InputError
 
 _T = TypeVar("_T")
 
@@ -78,10 +77,15 @@ class ChainEndpoints(Strict):
         """All of them, in the order in which they are asked."""
         return self.rpc_urls if self.rpc_url is None else (self.rpc_url,)
 
-    def connect(self, anchor: tuple[int, str] | None = None) -> Endpoints:
-        """The endpoints, none of them asked yet. `anchor`: see `Endpoints`."""
+    def connect(self, anchor: tuple[int, str] | None = None, head_seconds: float = 0) -> Endpoints:
+        """The endpoints, none of them asked yet. `anchor` and `head_seconds`: see `Endpoints`."""
         return Endpoints(
-            self.urls, self.chain_id, tolerance=self.tolerance, timeout=self.timeout_seconds, anchor=anchor
+            self.urls,
+            self.chain_id,
+            tolerance=self.tolerance,
+            timeout=self.timeout_seconds,
+            anchor=anchor,
+            head_seconds=head_seconds,
         )
 
 
@@ -103,15 +107,17 @@ class EndpointStatus:
     reason: str | None
 
 
-class WrongChainError(RpcError):
-    """An endpoint follows another chain than the one it was configured for."""
+Observe = Callable[[str, float, str | None], None]
+"""Is told of each request: the endpoint's name, how long it took in seconds, and by which `Trouble`, "node" or None it
+ended. From several threads."""
 
 
 class Endpoints(Endpoint):
     """Several endpoints of one chain, safe to use from several threads.
 
     `anchor` is a block, number and hash, that every endpoint's chain must contain: it tells forks with the same chain
-    id apart. `now` is a clock that only runs forward, `wall` is Unix time; both in seconds.
+    id apart. For so many `head_seconds` the head that one thread has asked for is the others' too. `now` is a clock
+    that only runs forward, `wall` is Unix time; both in seconds.
     """
 
     def __init__(
@@ -122,6 +128,7 @@ class Endpoints(Endpoint):
         tolerance: Tolerance | None = None,
         timeout: float = 20.0,
         anchor: tuple[int, str] | None = None,
+        head_seconds: float = 0,
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -141,6 +148,11 @@ class Endpoints(Endpoint):
         self._errors: list[Counter[str]] = [Counter() for _ in urls]
         self._holders: OrderedDict[str, set[int]] = OrderedDict()
         self._late: dict[int, Future[Any]] = {}
+        # Held while the head is asked for: who comes meanwhile waits for that answer.
+        self._asking = Lock()
+        self._head_seconds = head_seconds
+        self._head: tuple[float, Header | RpcError] | None = None
+        self.observe: Observe = lambda *_: None
 
     @property
     def members(self) -> tuple[Endpoint, ...]:
@@ -167,6 +179,21 @@ class Endpoints(Endpoint):
             return self._agreed_call(ask, pinned)
         return self._failover(lambda index: self._ask(index, ask), pinned)
 
+    def batch(self, requests: Sequence[tuple[str, tuple[Any, ...]]]) -> list[Any]:
+        """As `Endpoint.batch`: of one endpoint, or with a quorum each request by itself."""
+        if self._tolerance.quorum > 1:
+            return [self._result_of(method, params) for method, params in requests]
+        pinned = pinned_hash([param for _, params in requests for param in params])
+        return self._failover(lambda index: self._ask(index, lambda member: member.batch(requests)), pinned)
+
+    def _result_of(self, method: str, params: tuple[Any, ...]) -> Any:
+        try:
+            return self.request(method, *params)
+        except NodeError as error:
+            if error.data is None:
+                raise
+            return error
+
     def quantity(self, method: str, *params: Any) -> int:
         pinned = pinned_hash(params)
         return self._failover(lambda index: self._ask(index, lambda member: member.quantity(method, *params)), pinned)
@@ -184,26 +211,45 @@ class Endpoints(Endpoint):
         the last one when endpoints fail. With a quorum it is the newest block that so many have, all saying the same of
         it. Raises `RpcError` if there is none, or if it is too old.
         """
+        if block == "latest" and self._head_seconds > 0:
+            return self._shared_head()
+        return self._asked_header(block)
+
+    def _asked_header(self, block: int | str) -> Header:
         if self._tolerance.quorum > 1:
             return self._agreed_header(block)
         if block == "latest":
             return self._highest_head()
         return self._failover(lambda index: self._ask_header(index, block))
 
+    def _shared_head(self) -> Header:
+        """The head, or why there is none, as somebody was told a moment ago."""
+        with self._asking:
+            if self._head is None or self._now() - self._head[0] >= self._head_seconds:
+                try:
+                    found: Header | RpcError = self._asked_header("latest")
+                except RpcError as error:
+                    found = error
+                self._head = (self._now(), found)
+            head = self._head[1]
+        if isinstance(head, RpcError):
+            raise RpcError(str(head))  # a new one each time: an exception gathers the traces of all who raise it
+        return head
+
     def check_chain_id(self, expected: int) -> None:
-        """Asks every endpoint anew. Raises `InputError` if none but those of other chains answers."""
+        """Asks every endpoint anew. Raises `WrongChainError` if none but those of other chains answers."""
         if expected != self.chain_id:
-            raise InputError(f"the endpoints are those of chain {self.chain_id}, but chain {expected} is asked for")
+            raise WrongChainError(f"the endpoints are of chain {self.chain_id}, but chain {expected} is asked for")
         _, errors = self._gather(self._audible(), self._admit, enough=len(self._members))
         choice = self._choose()
         if choice.order:
             return
         if any(isinstance(error, WrongChainError) for error in errors.values()):
-            raise InputError("; ".join(str(error) for error in errors.values()))
+            raise WrongChainError("; ".join(str(error) for error in errors.values()))
         raise self._nobody(choice, errors)
 
     def is_development_node(self) -> bool:
-        """Asks every endpoint anew. Raises `InputError` if some are development nodes and others are not."""
+        """Asks every endpoint anew. Raises `WrongChainError` if some are development nodes and others are not."""
         answers, errors = self._gather(
             self._audible(),
             lambda index: self._ask(index, lambda member: member.is_development_node()),
@@ -213,7 +259,7 @@ class Endpoints(Endpoint):
             raise self._nobody(self._choose(), errors)
         if len(set(answers.values())) > 1:
             names = ", ".join(self._members[index].name for index, answer in answers.items() if answer)
-            raise InputError(f"these are development nodes, and the other endpoints are not: {names}")
+            raise WrongChainError(f"these are development nodes, and the other endpoints are not: {names}")
         return answers.popitem()[1]
 
     # Beyond it
@@ -278,7 +324,7 @@ class Endpoints(Endpoint):
         if foreign is not None:
             with self._lock:
                 self._errors[index]["chain"] += 1
-                self._health[index] = self._health[index].exclude(foreign, self._now())
+                self._health[index] = self._health[index].exclude(foreign, self._now(), self._tolerance)
             raise WrongChainError(foreign)
         with self._lock:
             self._health[index] = self._health[index].admitted(own_time=own_time)
@@ -293,24 +339,36 @@ class Endpoints(Endpoint):
         if self._anchor is None:
             return None
         number, expected = self._anchor
-        found = self._timed(index, lambda member: member.header(number)).hash
-        return None if found == expected else f"{name} follows another chain: its block {number} is {found}"
+        try:
+            found = self._timed(index, lambda member: member.header(number)).hash
+        except (UnansweredError, NodeError):
+            raise
+        except RpcError as error:  # there is none
+            return f"{error}: it follows another chain, or is not in sync"
+        if found == expected:
+            return None
+        return f"{name} follows another chain with the same id: its block {number} is {found}, and not {expected}"
 
     def _timed(self, index: int, ask: Callable[[Endpoint], _T]) -> _T:
         started = self._now()
+        trouble: str | None = None
         try:
             answer = ask(self._members[index])
         except UnansweredError as error:
+            trouble = error.kind
             self._failed(index, error)
             raise
         except NodeError as error:
             # A revert is a result like any other, and the lens's only one.
-            self._answered(index, "node" if error.data is None else None)
+            trouble = "node" if error.data is None else None
+            self._answered(index, trouble)
             raise
         finally:
+            took = self._now() - started
             with self._lock:
                 self._requests[index] += 1
-                self._latency[index] += self._now() - started
+                self._latency[index] += took
+            self.observe(self._members[index].name, took, trouble)
         self._answered(index)
         return answer
 
@@ -506,7 +564,10 @@ class Endpoints(Endpoint):
             return next(iter(errors.values()))
         reasons = dict(choice.passed_over) | {index: str(error) for index, error in errors.items()}
         said = "; ".join(reasons[index] for index in sorted(reasons))
-        return RpcError(f"{why or f'no endpoint of chain {self.chain_id} can be used'}: {said}")
+        with self._lock:
+            foreign = all(health.excluded for health in self._health)
+        error = WrongChainError if foreign else RpcError
+        return error(f"{why or f'no endpoint of chain {self.chain_id} can be used'}: {said}")
 
 
 def pinned_hash(params: Sequence[Any]) -> str | None:

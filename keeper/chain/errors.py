@@ -37,6 +37,11 @@ class NodeError(RpcError):
         self.data = data
 
 
+class WrongChainError(RpcError):
+    """A node follows another chain than the one it was configured for: bad configuration at the start, and later on a
+    node, or a gateway before it, that must not be believed."""
+
+
 class Refused(Exception):  # noqa: N818 - a breaker refusing to go on is an answer, not an error
     """A breaker refused: nothing is broken, and nothing may be traded. The message says which one and why."""
 

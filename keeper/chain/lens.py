@@ -1,8 +1,12 @@
-"""One `eth_call` reads all that a decision needs, at one block: `contracts/periphery/Lens.sol`, never deployed."""
+"""What decisions need, read at one block by `contracts/periphery/Lens.sol`, which is never deployed.
+
+One vault is one `eth_call`. A group of vaults that trade through the same venues is one JSON-RPC batch: its pools are
+read once, the prices of each oracle once, and the vaults some at a time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,8 +19,8 @@ from keeper.chain import bindings
 from keeper.chain.errors import NodeError, OracleRefused, RpcError, one_line
 from keeper.chain.rpc import Endpoint, Header, block_tag
 from keeper.chain.venues import Venue
-from keeper.domain.errors import InputError
-from keeper.domain.parse import explain
+from keeper.domain.errors import InputError, explain
+from keeper.domain.limits import VaultLimits
 from keeper.domain.snapshot import AssetState, Block, Limits, Snapshot, Token, VaultState
 from keeper.policy.guard import Basket
 from keeper.pools import Pool
@@ -29,27 +33,17 @@ MAX_INIT_CODE = 49_152
 _LIMITS = "(uint64,uint64,uint64,uint64,uint64,uint64,uint64,uint32,uint32)"
 _AUCTION = "(uint64,uint64,uint64,uint32,uint32)"
 _VAULT = (
-    "(uint256,uint256,uint256,uint256,bool,address,address,address,address,"
+    "(address[],uint256,uint256,uint256,uint256,bool,address,address,address,address,"
     f"uint256[],uint256[],bool[],{_LIMITS},uint256,uint256,uint256,uint256,uint256,{_AUCTION})"
 )
 # The symbol is a string, read as bytes: a token may call itself what is no text.
-_ASSET = "(address,bytes,uint8,uint256,uint256,bytes)"
+_LISTED = "(address,bytes,uint8)"
+_ORACLE = "(address,(uint256,uint256,bytes)[])"
 # Pools by venue, each as the venue's fragment encodes it.
-_VIEW = f"(uint256,uint256,{_VAULT},{_ASSET}[],bytes[][])"
+_VIEW = f"(uint256,uint256,{_VAULT}[],{_LISTED}[],{_ORACLE}[],bytes[][])"
 
-
-class VaultLimits(NamedTuple):
-    """The vault's limits as the contract holds them: fractions in WAD, times in seconds."""
-
-    max_slippage: int
-    max_batch_loss: int
-    loss_budget: int
-    turnover_budget: int
-    dead_band: int
-    min_progress: int
-    dust: int
-    window: int
-    cooldown: int
+_VAULTS_AT_ONCE = 20
+"""Vaults in one call of a batch: with baskets of 32 tokens they stay below the gas that nodes give a call."""
 
 
 class AuctionTerms(NamedTuple):
@@ -64,7 +58,7 @@ class AuctionTerms(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class VaultFacts:
-    """What the vault says of itself. Balances, targets (WAD) and quarantine in index order, times in seconds.
+    """What the vault says of itself. Assets, balances, targets (WAD), quarantine in index order, times in seconds.
 
     `settled_at` is when it was last rebalanced or its settings last changed; the cooldown counts from it. `calm_at` is
     when a batch last ended inside the auction's band; the keeper's silence counts from it. `auction_opened_at` is when
@@ -72,6 +66,7 @@ class VaultFacts:
     """
 
     address: str
+    assets: tuple[str, ...]
     nonce: int
     total_supply: int
     epoch: int
@@ -238,68 +233,203 @@ class Lens:
 
     def read_at(self, endpoint: Endpoint, header: Header) -> Reading:
         """As `read`, for a block that the caller has just asked for."""
-        priority_fee = endpoint.quantity("eth_maxPriorityFeePerGas")
-        view = self._call(endpoint, header)
-        try:
-            return self._reading(header, priority_fee, view)
-        except ValidationError as error:
-            raise InputError(f"the chain holds what a snapshot cannot: {explain(error)}") from None
+        reading = Group([self]).read_at(endpoint, header)[0]
+        if isinstance(reading, InputError):
+            raise reading
+        return reading
 
-    def init_code(self) -> bytes:
-        """The call's data. Raises `InputError` if it is larger than a chain accepts."""
-        venues = [(venue.number, venue.terms) for venue in self.venues]
-        code = bindings.constructor_call(
-            "Lens", self.vault, self.native_token, self.connectors, venues, self.tick_words
+    @property
+    def market(self) -> tuple[object, ...]:
+        """Vaults of which this is the same can be read together."""
+        return self.chain_id, self.native_token, self.connectors, self.venues, self.tick_words
+
+
+class Group:
+    """Vaults of the same `market`, to be read together at each block.
+
+    It remembers the tokens of their baskets, so that from the second block on one batch reads everything.
+    """
+
+    def __init__(self, lenses: Sequence[Lens]) -> None:
+        """Raises `ValueError` unless the vaults can be read together."""
+        if len({lens.market for lens in lenses}) != 1:
+            raise ValueError("vaults of one group trade through the same venues and connectors")
+        self.lenses = tuple(lenses)
+        self._baskets: frozenset[str] = frozenset()
+
+    def read_at(self, endpoint: Endpoint, header: Header) -> list[Reading | InputError]:
+        """What each vault and its market are at a block; instead of a vault that is not what it says, why.
+
+        Raises `RpcError`, or `InputError` if a venue is not what it says.
+        """
+        first = self.lenses[0]
+        if len(self.lenses) == 1:
+            alone = _Question((first.vault,), first.connectors, first.venues)
+            fee, views = _ask(endpoint, header, first, [alone])
+            found = views[0]
+            return [found if isinstance(found, InputError) else _reading(first, header, fee, found, found.pools)]
+
+        parts = [self.lenses[start : start + _VAULTS_AT_ONCE] for start in range(0, len(self.lenses), _VAULTS_AT_ONCE)]
+        vaults = [_Question(tuple(lens.vault for lens in part), first.connectors) for part in parts]
+        known = self._baskets
+        fee, views = _ask(endpoint, header, first, [*vaults, self._market(known)] if known else vaults)
+        market = views.pop() if known else None
+        of_vault = self._by_vault(endpoint, header, parts, views)
+        readable = [view for view in of_vault.values() if not isinstance(view, InputError)]
+        baskets = frozenset(token for view in readable for facts in view.vaults.values() for token in facts.assets)
+        if market is None or not baskets <= known:
+            self._baskets = baskets
+            _, (market,) = _ask(endpoint, header, first, [self._market(baskets)])
+        if isinstance(market, InputError):
+            raise market
+        return [
+            found if isinstance(found, InputError) else _reading(lens, header, fee, found, market.pools)
+            for lens in self.lenses
+            for found in [of_vault[lens.vault]]
+        ]
+
+    def _market(self, baskets: frozenset[str]) -> _Question:
+        """What asks for all pools of these tokens."""
+        first = self.lenses[0]
+        return _Question((), tuple(dict.fromkeys((*sorted(baskets), *first.connectors))), first.venues)
+
+    def _by_vault(
+        self,
+        endpoint: Endpoint,
+        header: Header,
+        parts: Sequence[Sequence[Lens]],
+        views: Sequence[_View | InputError],
+    ) -> dict[str, _View | InputError]:
+        """Where a call for several vaults was refused, each is asked for alone: one that is broken harms no other."""
+        found = {lens.vault: view for part, view in zip(parts, views, strict=True) for lens in part}
+        doubtful = [lens for lens in self.lenses if isinstance(found[lens.vault], InputError)]
+        if doubtful:
+            questions = [_Question((lens.vault,), lens.connectors) for lens in doubtful]
+            _, again = _ask(endpoint, header, doubtful[0], questions)
+            found |= dict(zip((lens.vault for lens in doubtful), again, strict=True))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What one call of the lens reads: vaults, tokens beyond their baskets, and pools."""
+
+    vaults: tuple[str, ...]
+    extras: tuple[str, ...]
+    venues: tuple[Venue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Price:
+    price: int
+    updated_at: int
+    error: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """One answer of the lens. Prices by oracle and token."""
+
+    vaults: Mapping[str, VaultFacts]
+    tokens: Mapping[str, Token]
+    prices: Mapping[str, Mapping[str, _Price]]
+    pools: tuple[Pool, ...]
+
+
+def _ask(
+    endpoint: Endpoint, header: Header, lens: Lens, questions: Sequence[_Question]
+) -> tuple[int, list[_View | InputError]]:
+    """The priority fee that the node suggests, wei per gas, and the answers, all in one batch."""
+    calls = [("eth_call", ({"data": "0x" + _init_code(lens, question).hex()}, header.tag)) for question in questions]
+    fee, *answers = endpoint.batch([("eth_maxPriorityFeePerGas", ()), *calls])
+    try:
+        priority_fee = int(fee, 16)
+    except (TypeError, ValueError):
+        raise RpcError(f"{endpoint.name} answered eth_maxPriorityFeePerGas with no number") from None
+    views: list[_View | InputError] = []
+    for question, answer in zip(questions, answers, strict=True):
+        try:
+            views.append(_view(endpoint, header, question, answer))
+        except InputError as error:
+            views.append(error)
+    return priority_fee, views
+
+
+def _init_code(lens: Lens, question: _Question) -> bytes:
+    """A call's data. Raises `InputError` if it is larger than a chain accepts."""
+    venues = [(venue.number, venue.terms) for venue in question.venues]
+    code = bindings.constructor_call(
+        "Lens", question.vaults, lens.native_token, question.extras, venues, lens.tick_words
+    )
+    if len(code) > MAX_INIT_CODE:
+        raise InputError(
+            f"the lens and its arguments are {len(code)} bytes and a chain takes {MAX_INIT_CODE}: "
+            "configure fewer connectors or venues"
         )
-        if len(code) > MAX_INIT_CODE:
-            raise InputError(
-                f"the lens and its arguments are {len(code)} bytes and a chain takes {MAX_INIT_CODE}: "
-                "configure fewer connectors or venues"
-            )
-        return code
+    return code
 
-    def _call(self, endpoint: Endpoint, header: Header) -> Sequence[Any]:
-        try:
-            endpoint.request("eth_call", {"data": "0x" + self.init_code().hex()}, header.tag)
-        except NodeError as error:
-            data = error.data
-            if data is None:  # the node failed, not the lens
-                raise
-        else:
-            raise RpcError(f"{endpoint.name} ran the lens without its revert: it does not run calls as a chain would")
-        # The view is a dynamic struct, so it starts with its own offset; no selector does.
-        if data[:32] != (32).to_bytes(32, "big"):
-            raise InputError(
-                f"cannot read the vault {self.vault}: the lens {bindings.explain(data)}; "
-                "check the deployment file, the connectors and the venues"
-            )
-        try:
-            view: Sequence[Any] = abi_decode([_VIEW], data)[0]
-        except DecodingError:
-            raise RpcError(f"{endpoint.name} cut the lens's answer short: {len(data)} bytes") from None
-        return view
 
-    def _reading(self, header: Header, priority_fee: int, view: Sequence[Any]) -> Reading:
-        _, timestamp, vault, tokens, pools = view
-        if timestamp != header.timestamp:
-            raise RpcError(f"asked for the block of timestamp {header.timestamp}, the node read that of {timestamp}")
-        facts = tuple(_token_facts(token) for token in tokens)
-        return Reading(
-            chain_id=self.chain_id,
-            block=Block(
-                number=header.number,
-                hash=header.hash,
-                timestamp=header.timestamp,
-                base_fee_per_gas=header.base_fee_per_gas,
-                priority_fee_per_gas=priority_fee,
-            ),
-            native_token=self.native_token,
-            vault=_vault_facts(self.vault, vault),
-            tokens=facts,
+def _view(endpoint: Endpoint, header: Header, question: _Question, answer: Any) -> _View:
+    """Raises `InputError` if what was to be read is not what it says, `RpcError` if the node does not read as asked."""
+    if not isinstance(answer, NodeError) or answer.data is None:
+        raise RpcError(f"{endpoint.name} ran the lens without its revert: it does not run calls as a chain would")
+    data = answer.data
+    # The view is a dynamic struct, so it starts with its own offset; no selector does.
+    if data[:32] != (32).to_bytes(32, "big"):
+        subject = f"the vault {', '.join(question.vaults)}" if question.vaults else "the pools"
+        raise InputError(
+            f"cannot read {subject}: the lens {bindings.explain(data)}; "
+            "check the deployment file, the connectors and the venues"
+        )
+    try:
+        _, timestamp, vaults, tokens, oracles, pools = abi_decode([_VIEW], data)[0]
+    except DecodingError:
+        raise RpcError(f"{endpoint.name} cut the lens's answer short: {len(data)} bytes") from None
+    if timestamp != header.timestamp:
+        raise RpcError(f"asked for the block of timestamp {header.timestamp}, the node read that of {timestamp}")
+    try:
+        listed = [_token(*token) for token in tokens]
+        return _View(
+            vaults={
+                address: _vault_facts(address, vault) for address, vault in zip(question.vaults, vaults, strict=True)
+            },
+            tokens={token.address: token for token in listed},
+            prices={
+                to_checksum_address(oracle): {
+                    token.address: _Price(*price) for token, price in zip(listed, prices, strict=True)
+                }
+                for oracle, prices in oracles
+            },
             pools=tuple(
-                venue.pool(state) for venue, states in zip(self.venues, pools, strict=True) for state in states
+                venue.pool(state) for venue, states in zip(question.venues, pools, strict=True) for state in states
             ),
         )
+    except ValidationError as error:
+        raise InputError(f"the chain holds what a snapshot cannot: {explain(error)}") from None
+
+
+def _reading(lens: Lens, header: Header, priority_fee: int, view: _View, pools: tuple[Pool, ...]) -> Reading:
+    """What concerns one vault: its basket, the connectors, and the pools that trade nothing else."""
+    vault = view.vaults[lens.vault]
+    prices = view.prices[vault.oracle]
+    tokens = dict.fromkeys((*vault.assets, *lens.connectors, lens.native_token))
+    return Reading(
+        chain_id=lens.chain_id,
+        block=Block(
+            number=header.number,
+            hash=header.hash,
+            timestamp=header.timestamp,
+            base_fee_per_gas=header.base_fee_per_gas,
+            priority_fee_per_gas=priority_fee,
+        ),
+        native_token=lens.native_token,
+        vault=vault,
+        tokens=tuple(
+            TokenFacts(view.tokens[token], (found := prices[token]).price, found.updated_at, found.error)
+            for token in tokens
+        ),
+        pools=tuple(pool for pool in pools if tokens.keys() >= set(pool.tokens)),
+    )
 
 
 def explain_price_error(symbol: str, data: bytes, timestamp: int) -> str:
@@ -322,6 +452,7 @@ def explain_price_error(symbol: str, data: bytes, timestamp: int) -> str:
 
 def _vault_facts(address: str, vault: Sequence[Any]) -> VaultFacts:
     (
+        assets,
         nonce,
         supply,
         epoch,
@@ -344,6 +475,7 @@ def _vault_facts(address: str, vault: Sequence[Any]) -> VaultFacts:
     ) = vault
     return VaultFacts(
         address=address,
+        assets=tuple(map(to_checksum_address, assets)),
         nonce=nonce,
         total_supply=supply,
         epoch=epoch,
@@ -366,12 +498,6 @@ def _vault_facts(address: str, vault: Sequence[Any]) -> VaultFacts:
     )
 
 
-def _token_facts(token: Sequence[Any]) -> TokenFacts:
-    address, raw_symbol, decimals, price, updated_at, error = token
+def _token(address: str, raw_symbol: bytes, decimals: int) -> Token:
     symbol = one_line(raw_symbol.decode(errors="replace"))[:32] or address[:10]
-    return TokenFacts(
-        token=Token(address=to_checksum_address(address), symbol=symbol, decimals=decimals),
-        price=price,
-        price_updated_at=updated_at,
-        price_error=error,
-    )
+    return Token(address=to_checksum_address(address), symbol=symbol, decimals=decimals)

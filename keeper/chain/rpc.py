@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from keeper.chain.errors import NodeError, RpcError, Trouble, UnansweredError, one_line
-from keeper.domain.errors import InputError
+from keeper.chain.errors import NodeError, RpcError, Trouble, UnansweredError, WrongChainError, one_line
 
 # What nodes that anyone can mint money on call themselves.
 _DEVELOPMENT_CLIENTS = ("anvil", "hardhat", "ganache")
@@ -60,15 +60,46 @@ class Endpoint:
 
     def request(self, method: str, *params: Any) -> Any:
         """The `result` of a JSON-RPC request. Raises `RpcError`, or `NodeError` where the node answered an error."""
+        from web3.types import RPCEndpoint  # noqa: PLC0415 - comes with web3, see above
+
+        return self._result(method, self._reply(lambda: self._provider.make_request(RPCEndpoint(method), params)))
+
+    def batch(self, requests: Sequence[tuple[str, tuple[Any, ...]]]) -> list[Any]:
+        """The results of several requests, methods with their parameters, that are sent as one, in their order.
+
+        A revert is a result, a `NodeError` with its data. Raises `RpcError` if one of the others has no result.
+        """
+        from web3.types import RPCEndpoint  # noqa: PLC0415 - comes with web3, see above
+
+        named = [(RPCEndpoint(method), params) for method, params in requests]
+        replies = self._reply(lambda: self._provider.make_batch_request(named))
+        if isinstance(replies, dict) and replies.get("error") is not None:
+            raise _node_error(self.name, "a batch", replies["error"], self._secrets)
+        if not isinstance(replies, list) or len(replies) != len(requests):
+            raise self._garbage(f"answered a batch of {len(requests)} requests with something else")
+        results: list[Any] = []
+        for (method, _), reply in zip(requests, replies, strict=True):
+            try:
+                results.append(self._result(method, reply))
+            except NodeError as error:
+                if error.data is None:
+                    raise
+                results.append(error)
+        return results
+
+    def _reply(self, ask: Callable[[], Any]) -> Any:
+        """What comes back over the wire. Raises `UnansweredError` if that is no JSON."""
         from requests import RequestException  # noqa: PLC0415 - comes with web3, see above
-        from web3.types import RPCEndpoint  # noqa: PLC0415
 
         try:
-            reply = self._provider.make_request(RPCEndpoint(method), params)
+            return ask()
         except RequestException as error:
             raise no_answer(self.name, error) from None
-        except (ValueError, TypeError):  # not JSON
-            raise self._garbage(f"does not speak JSON-RPC: {method} got no JSON back") from None
+        except (ValueError, TypeError, AttributeError, KeyError):  # not JSON, or not that of a batch
+            raise self._garbage("does not speak JSON-RPC: no JSON came back") from None
+
+    def _result(self, method: str, reply: Any) -> Any:
+        """What a request came to. Raises `NodeError`, `UnansweredError`."""
         if not isinstance(reply, dict):
             raise self._garbage(f"does not speak JSON-RPC: {method} got a {type(reply).__name__} back")
         if reply.get("error") is not None:
@@ -113,10 +144,13 @@ class Endpoint:
             raise self._garbage("gave a block without an EIP-1559 header") from None
 
     def check_chain_id(self, expected: int) -> None:
-        """Raises `InputError` if the node follows another chain."""
+        """Raises `WrongChainError` if the node follows another chain."""
         actual = self.quantity("eth_chainId")
         if actual != expected:
-            raise InputError(f"{self.name} follows chain {actual}, but the configuration says chain_id {expected}")
+            raise WrongChainError(f"{self.name} follows chain {actual}, but the configuration says chain_id {expected}")
+
+    def refuse_old(self, header: Header) -> None:
+        """Raises `RpcError` if a block is too old to act on any more. One endpoint by itself does not judge that."""
 
     def is_development_node(self) -> bool:
         """Whether anyone could make money and history here: anvil, hardhat or ganache, also behind a proxy."""

@@ -17,12 +17,13 @@ from eth_utils.address import is_hex_address, to_checksum_address
 from keeper.chain import artifacts
 from keeper.chain.bindings import interface, view
 from keeper.chain.rpc import Endpoint, Header
-from keeper.devnet import market, world
-from keeper.devnet.market import Side
+from keeper.devnet import world
 from keeper.devnet.node import Anvil
 from keeper.devnet.tables import BLOCK_TIME, FEED_DECIMALS, FEEDS, LIQUIDITY, OPERATOR, TOKENS
 from keeper.devnet.world import DevPool, Progress
 from keeper.domain.errors import InputError
+from keeper.market import liquidity
+from keeper.market.liquidity import Side
 
 if TYPE_CHECKING:
     from web3 import Web3
@@ -119,13 +120,22 @@ class Devnet:
         """Every pool that was opened, as the factories know it."""
         return self._pools
 
-    def move_prices(self, prices: Mapping[str, str | int | Decimal]) -> None:
+    def move_prices(
+        self,
+        prices: Mapping[str, str | int | Decimal],
+        *,
+        feeds: Mapping[str, str | int | Decimal] | None = None,
+    ) -> None:
         """Sets feeds (USD by token symbol) and trades every pool of these tokens to the new ratio, in one transaction.
+
+        With `feeds` these answer something else than the pools' `prices`, and what it does not name stays silent. What
+        `prices` does not name is worth what its feed says.
 
         Raises `InputError` for an unknown symbol or a price that a feed cannot say.
         """
         changed = {symbol: _answer(symbol, price) for symbol, price in prices.items()}
-        answers = self._answers() | changed
+        answered = changed if feeds is None else {symbol: _answer(symbol, price) for symbol, price in feeds.items()}
+        answers = self._answers() | answered | changed
         pairs, pools, managed, in_vault = [], [], [], []
         for pool in self._pools:
             if changed.keys().isdisjoint(pool.symbols):
@@ -138,11 +148,11 @@ class Devnet:
                 reserve0, reserve1, _ = view(
                     self.endpoint, "IUniswapV2Pair", pool.address, "getReserves", block="latest"
                 )
-                zero_for_one, amount = market.pair_trade(reserve0, reserve1, side0, side1)
+                zero_for_one, amount = liquidity.pair_trade(reserve0, reserve1, side0, side1)
                 if amount:
                     pairs.append((pool.address, zero_for_one, amount))
                 continue
-            target = market.sqrt_price(side0, side1)
+            target = liquidity.sqrt_price(side0, side1)
             if pool.kind == "uniswap_v4":
                 price = world.manager_price(self.endpoint, pool)
                 if target != price:
@@ -152,8 +162,8 @@ class Devnet:
                 if target != price:
                     token_in = pool.tokens[0 if target < price else 1]
                     pools.append((pool.address, token_in, target < price, target))
-        feeds = [(FEEDS[symbol].address, answer) for symbol, answer in changed.items()]
-        self._market("move", feeds, pairs, pools, managed, in_vault)
+        spoken = [(FEEDS[symbol].address, answer) for symbol, answer in answered.items()]
+        self._market("move", spoken, pairs, pools, managed, in_vault)
 
     def refresh_feeds(self) -> None:
         """Lets every feed give its answer again, as of now, so that none is stale."""
@@ -267,7 +277,7 @@ def _digest(seed: int) -> str:
     digest = hashlib.sha256(f"{seed}".encode())
     here = Path(__file__).parent
     sources = sorted((*here.glob("*.py"), *(here.parent / "pools").glob("*.py")))
-    for path in (*sources, artifacts.ROOT / "package-lock.json"):
+    for path in (*sources, Path(liquidity.__file__), artifacts.ROOT / "package-lock.json"):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     for contract in ("DevToken", "DevTokenNoReturn", "DevFeed", "DevLiquidity"):
         digest.update(hashlib.sha256(artifacts.load(contract).runtime).digest())

@@ -141,6 +141,8 @@ Fault = (
     | Swallowed
 )
 
+_ON_THE_WIRE = (Delay, Drop, RateLimited, ServerError, Garbage, Truncated)
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -232,8 +234,10 @@ class FaultProxy:
 
     def _reply(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
         asked = json.loads(body)
-        fault = self._pick(asked["method"])
-        match fault:
+        batch = asked if isinstance(asked, list) else [asked]
+        faults = [self._pick(one["method"]) for one in batch]
+        # What happens on the wire happens to all of a batch.
+        match next((fault for fault in faults if isinstance(fault, _ON_THE_WIRE)), None):
             case Drop(after=after):
                 if after:
                     self._forward(body)
@@ -250,11 +254,17 @@ class FaultProxy:
             case Delay(seconds=seconds):
                 self._closing.wait(seconds)
                 _send(handler, 200, self._forward(body))
-            case None:
+            case _ if not any(faults):
                 _send(handler, 200, self._forward(body))
             case _:
-                lie = {"jsonrpc": "2.0", "id": asked.get("id"), **self._lie(fault, asked)}
-                _send(handler, 200, json.dumps(lie).encode())
+                answers = [
+                    {"jsonrpc": "2.0", "id": one.get("id"), **(self._lie(fault, one) if fault else self._truth(one))}
+                    for one, fault in zip(batch, faults, strict=True)
+                ]
+                _send(handler, 200, json.dumps(answers if isinstance(asked, list) else answers[0]).encode())
+
+    def _truth(self, asked: dict[str, Any]) -> dict[str, Any]:
+        return self._ask(asked["method"], list(asked.get("params", ())))
 
     def _lie(self, fault: Fault, asked: dict[str, Any]) -> dict[str, Any]:
         """A well-formed answer that is not true: `result` or `error`."""

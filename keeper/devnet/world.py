@@ -17,8 +17,6 @@ from keeper.chain.artifacts import ROOT
 from keeper.chain.bindings import interface, view
 from keeper.chain.errors import NodeError
 from keeper.chain.rpc import Endpoint
-from keeper.devnet import market
-from keeper.devnet.market import Side
 from keeper.devnet.tables import (
     BALANCER_AUTHORIZER,
     BALANCER_FEES,
@@ -44,6 +42,8 @@ from keeper.devnet.tables import (
     VaultMarket,
 )
 from keeper.domain.errors import InputError
+from keeper.market import liquidity
+from keeper.market.liquidity import Side
 from keeper.pools import BalancerStablePool, BalancerWeightedPool, MultiTokenPool, RatedHolding, WeightedHolding
 from keeper.units import WAD
 
@@ -139,7 +139,7 @@ def build(endpoint: Endpoint, seed: int, progress: Progress) -> None:
     count = len(MARKETS) + len(VAULT_MARKETS)
     for number, spec in enumerate(MARKETS, start=1):
         progress(f"opening pool {number} of {count}: {spec.base}/{spec.quote}")
-        _open(endpoint, spec, seed)
+        open_market(endpoint, spec, seed)
     for number, basket in enumerate(VAULT_MARKETS, start=1 + len(MARKETS)):
         progress(f"opening pool {number} of {count}: {'/'.join(basket.weights)}")
         _open_vault_pool(endpoint, basket, seed)
@@ -237,7 +237,7 @@ def vault_pool(endpoint: Endpoint, pool: DevPool) -> MultiTokenPool:
 def vault_trades(endpoint: Endpoint, pool: DevPool, answers: Mapping[str, int]) -> list[tuple[Any, ...]]:
     """What the market maker trades to bring a pool of Balancer's Vault to the feeds' `answers` (by symbol)."""
     sides = {TOKENS[symbol].address: Side(TOKENS[symbol].decimals, answers[symbol]) for symbol in pool.symbols}
-    trades = market.vault_trades(vault_pool(endpoint, pool), sides)
+    trades = liquidity.vault_trades(vault_pool(endpoint, pool), sides)
     return [(BALANCER_VAULT, _word(pool.id), *trade) for trade in trades]
 
 
@@ -318,21 +318,22 @@ def _first_answer(symbol: str) -> int:
     return int(TOKENS[symbol].price.scaleb(FEED_DECIMALS))
 
 
-def _open(endpoint: Endpoint, spec: Market, seed: int) -> None:
+def open_market(endpoint: Endpoint, spec: Market, seed: int) -> None:
+    """Opens a pool of Uniswap at the feeds' first answers and gives it liquidity."""
     pool = _planned(spec)
     token0, token1 = pool.tokens
     side0, side1 = (Side(TOKENS[symbol].decimals, _first_answer(symbol)) for symbol in pool.symbols)
     label = f"{seed}/{spec.kind}/{spec.base}/{spec.quote}/{spec.fee}"
-    usd = spec.usd * market.jitter(label) // market.BPS
+    usd = spec.usd * liquidity.jitter(label) // liquidity.BPS
     abi = interface("DevLiquidity")
     if spec.kind == "uniswap_v2":
-        reserves = market.pair_reserves(side0, side1, usd)
+        reserves = liquidity.pair_reserves(side0, side1, usd)
         call = abi.encode("openPair", FACTORIES[spec.kind], token0, token1, *reserves)
     else:
-        placed = market.positions(
+        placed = liquidity.positions(
             side0, side1, TICK_SPACINGS[spec.fee], usd, stable=STABLE.issuperset(pool.symbols), label=label
         )
-        price = market.sqrt_price(side0, side1)
+        price = liquidity.sqrt_price(side0, side1)
         if spec.kind == "uniswap_v3":
             call = abi.encode("openPool", FACTORIES[spec.kind], token0, token1, spec.fee, price, placed)
         else:
@@ -343,7 +344,7 @@ def _open(endpoint: Endpoint, spec: Market, seed: int) -> None:
 def _open_vault_pool(endpoint: Endpoint, spec: VaultMarket, seed: int) -> None:
     symbols = _vault_symbols(spec)
     tokens = [TOKENS[symbol].address for symbol in symbols]
-    usd = spec.usd * market.jitter(f"{seed}/{spec.kind}/{'/'.join(symbols)}/{spec.fee}") // market.BPS
+    usd = spec.usd * liquidity.jitter(f"{seed}/{spec.kind}/{'/'.join(symbols)}/{spec.fee}") // liquidity.BPS
     total = sum(spec.weights.values())
     nobodies = [_NOBODY] * len(tokens)
     name, fee = f"{'-'.join(symbols)} pool", spec.fee * WAD // 10**6

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from keeper.domain.past import Programme
 from keeper.pools.base import Model
 from keeper.units import Uint
 
@@ -54,7 +55,10 @@ class Certificate(Model):
 
 
 class Decision(Model):
-    """Hold, or rebalance with these swaps in this order. ``refused`` marks a hold that a breaker forced."""
+    """Hold, or rebalance with these swaps in this order. ``refused`` marks a hold that a breaker forced.
+
+    ``programme`` is what is left to do in further batches once this one is executed; None if nothing is.
+    """
 
     action: Literal["rebalance", "hold"]
     reason: str
@@ -63,4 +67,5 @@ class Decision(Model):
     buys: tuple[Buy, ...]
     estimate: Estimate
     certificate: Certificate | None
+    programme: Programme | None = Field(default=None, exclude_if=lambda programme: programme is None)
     refused: bool = Field(default=False, exclude=True)

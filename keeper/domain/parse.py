@@ -1,21 +1,17 @@
 """From text to domain objects, with one clear line for whatever is wrong with it."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from keeper.domain.decision import Decision
-from keeper.domain.errors import InputError
+from keeper.domain.errors import InputError, explain
+from keeper.domain.forecast import inlined
 from keeper.domain.policy import Policy
 from keeper.domain.snapshot import Snapshot
-
-_IN_PLAIN_WORDS = {
-    "extra_forbidden": "unknown field",
-    "missing": "missing",
-    "model_type": "must be a mapping of fields",
-}
 
 
 def load_snapshot(text: str) -> Snapshot:
@@ -30,14 +26,14 @@ def load_snapshot(text: str) -> Snapshot:
         raise InputError(f"snapshot: {explain(error)}") from None
 
 
-def load_policy(text: str) -> Policy:
-    """Read a policy (YAML or JSON).
+def load_policy(text: str, read: Callable[[str], str] | None = None) -> Policy:
+    """Read a policy (YAML or JSON). ``read`` gives the text of a model's file that it names.
 
     Raises:
         InputError: it is malformed, or a value is out of bounds.
     """
     try:
-        return Policy.model_validate(_parse(text))
+        return Policy.model_validate(with_models(_parse(text), read))
     except ValidationError as error:
         raise InputError(f"policy: {explain(error)}") from None
 
@@ -54,13 +50,18 @@ def load_decision(text: str) -> Decision:
         raise InputError(f"plan: {explain(error)}") from None
 
 
-def explain(error: ValidationError) -> str:
-    """The first thing that is wrong, in one line, with its place in the file."""
-    first, *others = error.errors(include_url=False)
-    place = ".".join(str(part) for part in first["loc"])
-    message = _IN_PLAIN_WORDS.get(first["type"]) or " ".join(first["msg"].removeprefix("Value error, ").split())
-    more = f" (and {len(others)} more)" if others else ""
-    return f"{place}: {message}{more}" if place else f"{message}{more}"
+def with_models(data: Any, read: Callable[[str], str] | None) -> Any:
+    """Policy data with the models that it names in their places. Raises `InputError` if one is not JSON."""
+
+    def model(name: str) -> Any:
+        if read is None:
+            raise InputError(f"policy: the model {name} is a file, and this policy is not: write the model out in it")
+        try:
+            return json.loads(read(name))
+        except json.JSONDecodeError as error:
+            raise InputError(f"{name}: a model is JSON, as `keeper train` writes it: {error}") from None
+
+    return inlined(data, model)
 
 
 def _parse(text: str) -> Any:

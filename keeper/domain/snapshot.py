@@ -7,11 +7,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from keeper.domain.past import Past, Seconds
 from keeper.pools import Pool
 from keeper.pools.base import Address, Model
 from keeper.units import WAD, Uint, Wad, value_of
-
-Seconds = Annotated[int, Field(ge=0)]
 
 
 class Block(Model):
@@ -86,7 +85,7 @@ class VaultState(Model):
 
 
 class Snapshot(Model):
-    """Vault, prices and pools at one block. Tokens are spelt everywhere as in ``tokens``."""
+    """Vault, prices and pools at one block, and the time before it if known. Tokens are spelt as in ``tokens``."""
 
     version: Literal[1]
     chain_id: Annotated[int, Field(gt=0)]
@@ -95,6 +94,7 @@ class Snapshot(Model):
     tokens: tuple[Token, ...]
     vault: VaultState
     pools: tuple[Pool, ...]
+    past: Past | None = Field(default=None, exclude_if=lambda past: past is None)
 
     @field_validator("tokens")
     @classmethod
@@ -166,7 +166,7 @@ class Snapshot(Model):
         """USD WAD by index of the basket, each rounded down as the vault does."""
         return tuple(map(value_of, self.balances, self.prices, self.decimals))
 
-    @property
+    @cached_property
     def nav(self) -> int:
         """Value of the basket, USD WAD."""
         return sum(self.values)

@@ -57,7 +57,7 @@ class Health:
 
     reasons: tuple[str, ...]
     facts: dict[str, Any]
-    """JSON-ready: ages in seconds, the newest heads, and why the keeper is halted, if it is."""
+    """JSON-ready: ages in seconds, the newest heads, why the keeper is halted or stands by, where it does."""
 
     @property
     def ok(self) -> bool:
@@ -79,7 +79,8 @@ class Pulse:
         self._loops = dict.fromkeys(names, started)
         self._heads: dict[str, tuple[int | None, float]] = dict.fromkeys(names, (None, started))
         self._intents: dict[str, float] = {}
-        self._halted: str | None = None
+        self._halted: dict[str, str] = {}
+        self._standby: dict[str, str] = {}
 
     def loop_tick(self, now: float, name: str = "main") -> None:
         """The loop came round."""
@@ -99,21 +100,23 @@ class Pulse:
             else:
                 self._intents[name] = created_at
 
-    def halt(self, reason: str) -> None:
-        """The keeper was told to watch and send nothing. That is healthy: a restart would not help."""
+    def halt(self, reason: str | None, name: str = "main") -> None:
+        """Why the keeper was told to watch and send nothing; None: it may send. A restart would not help, so that is
+        healthy."""
         with self._lock:
-            self._halted = reason
+            _note(self._halted, name, reason)
 
-    def resume(self) -> None:
-        """The keeper may send again."""
+    def stand_by(self, reason: str | None, name: str = "main") -> None:
+        """Who has the lease, while this keeper waits for it; None: it has it. That is healthy too."""
         with self._lock:
-            self._halted = None
+            _note(self._standby, name, reason)
 
     def health(self, limits: HealthLimits) -> Health:
         """How the keeper is now."""
         now = self.clock()
         with self._lock:
-            loops, heads, intents, halted = dict(self._loops), dict(self._heads), dict(self._intents), self._halted
+            loops, heads, intents = dict(self._loops), dict(self._heads), dict(self._intents)
+            halted, standby = dict(self._halted), dict(self._standby)
         reasons = [
             *_late("the loop last came round", loops, now, limits.loop_seconds),
             *_late("the newest block is from", {n: t for n, (_, t) in heads.items()}, now, limits.head_seconds),
@@ -126,12 +129,20 @@ class Pulse:
         ]
         facts = {
             "halted": halted,
+            "standby": standby,
             "loop_age_seconds": _ages(loops, now),
             "head_age_seconds": _ages({name: stamp for name, (_, stamp) in heads.items()}, now),
             "head_number": {name: number for name, (number, _) in heads.items()},
             "oldest_intent_age_seconds": _ages(intents, now),
         }
         return Health(tuple(reasons), facts)
+
+
+def _note(notes: dict[str, str], name: str, note: str | None) -> None:
+    if note is None:
+        notes.pop(name, None)
+    else:
+        notes[name] = note
 
 
 def _late(what: str, times: dict[str, float], now: float, limit: float) -> list[str]:

@@ -11,7 +11,7 @@ from typing import ParamSpec
 
 from keeper.chain import bindings
 from keeper.chain.deployment import CodeHashes, Deployment, code_hash
-from keeper.chain.errors import Refused, RpcError
+from keeper.chain.errors import Refused, RpcError, WrongChainError
 from keeper.chain.lens import Lens, Reading
 from keeper.chain.rpc import Endpoint, Header
 from keeper.chain.shares import read_shares
@@ -149,10 +149,10 @@ def _signer_checks(endpoint: Endpoint, reading: Reading, signer: Callable[[], st
 def _try(name: str, look: Callable[_Arguments, str], *arguments: _Arguments.args, **named: _Arguments.kwargs) -> Check:
     try:
         return Check(name, look(*arguments, **named))
+    except (InputError, WrongChainError) as error:
+        return Check(name, str(error), 2)
     except RpcError as error:
         return Check(name, str(error), 1)
-    except InputError as error:
-        return Check(name, str(error), 2)
     except Refused as refusal:
         return Check(name, str(refusal), 3)
 

@@ -1,7 +1,10 @@
 """Where the cost of a plan goes."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from keeper.domain import Swap
+from keeper.pools import BasePool
 from keeper.routing import Plan
 from keeper.units import to_float
 
@@ -27,20 +30,9 @@ class Costs:
 def costs_of(plan: Plan, minima: dict[str, int]) -> Costs:
     """Split a plan's cost. ``minima`` are the least raw amounts that must come back, by token."""
     problem = plan.problem
-    market = problem.market
+    market, assets = problem.market, problem.snapshot.vault.assets
     usd = dict(zip(market.tokens, map(float, market.scale), strict=True))
-    pools = {pool.name: pool for pool in problem.pools}
-    off_oracle = fees = impact = 0.0
-    for swap in plan.swaps:
-        pool = pools[swap.pool]
-        paid = swap.amount_in * usd[swap.token_in]
-        after_fee = swap.amount_in * pool.marginal_price(swap.token_in, swap.token_out) * usd[swap.token_out]
-        mid = after_fee / (1 - pool.fee_fraction)
-        off_oracle += paid - mid
-        fees += mid - after_fee
-        impact += after_fee - swap.amount_out * usd[swap.token_out]
-        _, pools[swap.pool] = pool.swap(swap.token_in, swap.token_out, swap.amount_in)
-    assets = problem.snapshot.vault.assets
+    off_oracle, fees, impact = split(plan.swaps, {pool.name: pool for pool in problem.pools}, usd)
     at_pools = -sum(
         to_float(value) * problem.gain(asset.token) for value, asset in zip(plan.values, assets, strict=True)
     )
@@ -50,3 +42,22 @@ def costs_of(plan: Plan, minima: dict[str, int]) -> Costs:
     }
     exposure = sum((back[token] - least) * usd[token] for token, least in minima.items())
     return Costs(off_oracle, fees, impact, plan.gas_usd, at_pools, exposure)
+
+
+def split(swaps: Sequence[Swap], pools: Mapping[str, BasePool], usd: Mapping[str, float]) -> tuple[float, float, float]:
+    """What swaps lose to the pools' prices being off, to fees, and to their own size, USD.
+
+    ``pools`` by name as they stand before the first swap; ``usd`` for one raw unit, by token.
+    """
+    standing = dict(pools)
+    off = fees = impact = 0.0
+    for swap in swaps:
+        pool = standing[swap.pool]
+        paid = swap.amount_in * usd[swap.token_in]
+        after_fee = swap.amount_in * pool.marginal_price(swap.token_in, swap.token_out) * usd[swap.token_out]
+        mid = after_fee / (1 - pool.fee_fraction)
+        off += paid - mid
+        fees += mid - after_fee
+        impact += after_fee - swap.amount_out * usd[swap.token_out]
+        standing[swap.pool] = pool.swap(swap.token_in, swap.token_out, swap.amount_in).pool
+    return off, fees, impact

@@ -2,13 +2,29 @@
 
 from dataclasses import dataclass, replace
 
-from keeper.domain import Buy, Decision, Estimate, InputError, Limits, Policy, Sell, Snapshot
+from keeper.domain import (
+    Benefit,
+    Buy,
+    Decision,
+    Estimate,
+    InputError,
+    Limits,
+    Policy,
+    Programme,
+    Sell,
+    Snapshot,
+    Twap,
+)
 from keeper.domain import Certificate as PrintedCertificate
+from keeper.policy.benefit import Balance, does_not_pay, dollars, more_drift
 from keeper.policy.breakers import dear_gas, diverging_price, stale_price
+from keeper.policy.extent import aimed, part_of, towards
 from keeper.policy.filters import LeftOut, admit
 from keeper.policy.guard import Basket, Violation, check_drift, check_outcome, tightened
 from keeper.policy.lag import gains
-from keeper.policy.triggers import quiet
+from keeper.policy.penalty import Penalty, penalty_of
+from keeper.policy.schedule import advanced, begun, most_slices, slices_for, under_way
+from keeper.policy.triggers import Signal, signal_of
 from keeper.routing import Certificate, Plan, Problem, optimise
 from keeper.units import (
     WAD,
@@ -24,6 +40,7 @@ from keeper.units import (
 
 _NEGLIGIBLE = 10**9
 """A gap below NAV over this is rounding."""
+_PLAIN_BENEFIT = Benefit()
 _TIGHTER = tuple(1e-6 * 4**k for k in range(8))
 """Parts of the limits that are left unused in turn, should rounding carry a plan across one."""
 
@@ -57,38 +74,118 @@ def consider(snapshot: Snapshot, policy: Policy) -> Considered:
         return _at_once(snapshot, "the vault holds nothing of value")
     if refusal := stale_price(snapshot, policy) or diverging_price(snapshot, policy):
         return _at_once(snapshot, refusal, refused=True)
-    if reason := quiet(snapshot, policy) or _nothing_to_do(snapshot, policy):
+    signal, programme = _called(snapshot, policy)
+    if not signal.fires:
+        return _at_once(snapshot, signal.why)
+    if reason := _nothing_to_do(snapshot, policy):
         return _at_once(snapshot, reason)
     if refusal := dear_gas(gas_price, policy):
         return _at_once(snapshot, refusal, refused=True)
 
-    problem, left_out = problem_of(snapshot, policy)
-    plan, violation = _within_limits(problem)
-    without_gas = _without_gas(plan) if violation is None and not plan.swaps else None
-    if without_gas is not None and without_gas.objective > problem.hold:
-        plan = without_gas
-    notes = _notes(plan, left_out)
-    if reason := _why_not(plan, violation, without_gas):
-        decision = _hold(snapshot, reason + notes, certificate=_printed(_held(plan)))
+    course = _course(snapshot, policy, programme)
+    notes = _notes(course.plan, course.left_out) + course.note + (f"; {signal.why}" if signal.why else "")
+    if course.why_not:
+        decision = _hold(snapshot, course.why_not + notes, certificate=_printed(_held(course.plan)))
     else:
-        decision = _rebalance(plan, policy, notes)
-    return Considered(decision, plan, left_out)
+        decision = _rebalance(course, policy, notes)
+    return Considered(decision, course.plan, course.left_out)
 
 
 def problem_of(snapshot: Snapshot, policy: Policy) -> tuple[Problem, tuple[LeftOut, ...]]:
     """What the router is asked, and the pools that the policy's filters leave out."""
+    problem, left_out, _ = _own_problem(snapshot, policy)
+    if isinstance(policy.schedule, Twap):
+        # What a slice is a part of has to be found first.
+        course = _course(snapshot, policy, under_way(snapshot.past, snapshot, policy))
+        return course.plan.problem, left_out
+    return aimed(problem, policy), left_out
+
+
+def _own_problem(snapshot: Snapshot, policy: Policy) -> tuple[Problem, tuple[LeftOut, ...], Penalty]:
+    """The problem by which the policy judges a plan, wherever that plan is to lead."""
     pools, left_out = admit(snapshot, policy)
+    penalty = penalty_of(snapshot, policy)
     problem = Problem(
         snapshot=snapshot,
         pools=pools,
-        tracking_penalty=policy.tracking_penalty,
+        tracking_penalty=penalty.kappa,
         gas_units=policy.gas_units,
         gas_price=_gas_price(snapshot, policy),
         limits=_tight(snapshot, policy),
-        covariance=None if policy.covariance is None else policy.covariance.of(snapshot),
+        covariance=penalty.covariance,
         gains=gains(snapshot, policy),
     )
-    return problem, left_out
+    return problem, left_out, penalty
+
+
+def _called(snapshot: Snapshot, policy: Policy) -> tuple[Signal, Programme | None]:
+    """Whether there is a reason to look for a rebalance: a slice that is due, or else the policy's trigger."""
+    programme = under_way(snapshot.past, snapshot, policy)
+    if programme is None:
+        return signal_of(policy.trigger, snapshot, policy), None
+    number = f"slice {programme.done + 1} of {programme.slices}"
+    left = programme.next_at - snapshot.block.timestamp
+    return (Signal(True) if left <= 0 else Signal(False, f"{number} is due in {left} s")), programme
+
+
+@dataclass(frozen=True, eq=False)
+class _Course:
+    """What is to be carried out now, or why nothing is.
+
+    ``plan`` is the router's own, with the certificate of what it was asked; ``judged`` is the same by the policy's
+    problem. ``programme`` is what is left after it.
+    """
+
+    plan: Plan
+    judged: Plan
+    left_out: tuple[LeftOut, ...]
+    note: str
+    why_not: str | None = None
+    programme: Programme | None = None
+
+
+def _course(snapshot: Snapshot, policy: Policy, programme: Programme | None) -> _Course:
+    problem, left_out, penalty = _own_problem(snapshot, policy)
+    question = aimed(problem, policy)
+    plan, violation = _within_limits(question)
+    drift = Basket.of(snapshot).drift
+    if question is problem:
+        without_gas = _without_gas(plan) if violation is None and not plan.swaps else None
+        if without_gas is not None and without_gas.objective > problem.hold:
+            plan = without_gas
+        why_not = _why_not(plan, violation, without_gas)
+    else:
+        why_not = _why_not(plan, violation, None)
+    judged = replace(plan, problem=problem)
+    if why_not is None and (question is not problem or policy.benefit != _PLAIN_BENEFIT):
+        why_not = does_not_pay(judged, policy.benefit, drift)
+    course = _Course(plan, judged, left_out, penalty.note, why_not)
+    if why_not is not None or not isinstance(policy.schedule, Twap):
+        return course
+    return _sliced(course, policy.schedule, policy, penalty, programme)
+
+
+def _sliced(course: _Course, twap: Twap, policy: Policy, penalty: Penalty, programme: Programme | None) -> _Course:
+    """One slice of a course that pays as a whole."""
+    whole = course.judged
+    snapshot = whole.problem.snapshot
+    drift_after = mul_div(sum(map(abs, whole.excess)), WAD, snapshot.nav)
+    if programme is None:
+        balance = Balance.of(whole, policy.benefit)
+        slices = slices_for(twap, balance, penalty.horizon, most_slices(snapshot, drift_after))
+        if slices == 1:
+            return replace(course, note=f"{course.note}; in one batch, which costs least")
+        number, left = 1, slices
+    else:
+        slices, number = programme.slices, programme.done + 1
+        left = slices - programme.done
+    after = begun(twap, snapshot, drift_after, slices) if programme is None else advanced(programme)
+    note = f"{course.note}; slice {number} of {slices}"
+    if left == 1:
+        return replace(course, note=note)
+    plan, violation = _within_limits(part_of(whole.problem, whole, left))
+    why_not = _why_not(plan, violation, None)
+    return _Course(plan, replace(plan, problem=whole.problem), course.left_out, note, why_not, after)
 
 
 def _gas_price(snapshot: Snapshot, policy: Policy) -> int:
@@ -173,27 +270,50 @@ def _nothing_to_do(snapshot: Snapshot, policy: Policy) -> str | None:
 def _why_not(plan: Plan, violation: Violation | None, without_gas: Plan | None) -> str | None:
     """Why the best plan is not to be carried out; None if it is. ``without_gas`` explains a plan without swaps."""
     problem = plan.problem
-    hold = problem.hold
     if violation is not None:
         return f"no plan stays within the vault's limits: of the best one, {violation.message}"
     if not plan.swaps:
-        if len(problem.unreached) == len(problem.snapshot.vault.assets):
-            return "no trade towards the targets is possible"
-        if problem.limits is not None and (violation := _forbidden(problem, problem.limits)) is not None:
-            return f"no plan stays within the vault's limits: of the best one without them, {violation.message}"
-        if without_gas is None:
-            return (
-                "rebalancing does not pay: the pools take more for any trade than it takes off a tracking penalty of"
-                f" {_usd(-hold)}"
-            )
+        if reason := _nothing_possible(problem, without_gas):
+            return reason
+        assert without_gas is not None  # noqa: S101  else there is such a reason
         plan = without_gas
+    hold = problem.hold
     if plan.objective > hold:
         return None
     return (
-        f"rebalancing does not pay: the best plan takes {_usd(-hold - plan.tracking)} off a tracking penalty of"
-        f" {_usd(-hold)} and costs {_usd(to_float(plan.cost) + plan.gas_usd)} (trading {usd(plan.cost)}, gas"
-        f" {_usd(plan.gas_usd)}): {_usd(hold - plan.objective)} too much"
+        f"rebalancing does not pay: the best plan takes {dollars(-hold - plan.tracking)} off a tracking penalty of"
+        f" {dollars(-hold)} and costs {dollars(to_float(plan.cost) + plan.gas_usd)} (trading {usd(plan.cost)}, gas"
+        f" {dollars(plan.gas_usd)}): {dollars(hold - plan.objective)} too much{_drift_needed(problem)}"
     )
+
+
+def _nothing_possible(problem: Problem, without_gas: Plan | None) -> str | None:
+    """Why there is no plan at all, even where gas is free; None if there is one then."""
+    if len(problem.unreached) == len(problem.snapshot.vault.assets):
+        return "no trade towards the targets is possible"
+    if problem.limits is not None and (violation := _forbidden(problem, problem.limits)) is not None:
+        return f"no plan stays within the vault's limits: of the best one without them, {violation.message}"
+    if problem.aims == problem.snapshot.values:
+        return "every asset is inside its band: there is nothing to trade"
+    if without_gas is not None:
+        return None
+    return (
+        "rebalancing does not pay: the pools take more for any trade than it takes off a tracking penalty of"
+        f" {dollars(-problem.hold)}{_drift_needed(problem)}"
+    )
+
+
+def _drift_needed(problem: Problem) -> str:
+    """What drift would make some trade pay, by what it costs to go all the way; empty if there is no telling."""
+    snapshot = problem.snapshot
+    if problem.aims is not None or (problem.limits is not None and _forbidden(problem, problem.limits) is not None):
+        return ""
+    targets = tuple(mul_div(snapshot.nav, target, WAD) for target in snapshot.targets)
+    all_the_way = optimise(towards(problem, targets))
+    if not all_the_way.swaps:
+        return ""
+    balance = Balance.of(replace(all_the_way, problem=problem), _PLAIN_BENEFIT)
+    return more_drift(balance.scale_that_moves(), Basket.of(snapshot).drift)
 
 
 def _forbidden(problem: Problem, limits: Limits) -> Violation | None:
@@ -241,8 +361,8 @@ def _notes(plan: Plan, left_out: tuple[LeftOut, ...]) -> str:
     return notes
 
 
-def _rebalance(plan: Plan, policy: Policy, notes: str) -> Decision:
-    snapshot = plan.problem.snapshot
+def _rebalance(course: _Course, policy: Policy, notes: str) -> Decision:
+    plan, snapshot = course.judged, course.judged.problem.snapshot
     basket = Basket.of(snapshot)
     gap_after = sum(map(abs, plan.excess))
     estimate = Estimate(
@@ -261,15 +381,17 @@ def _rebalance(plan: Plan, policy: Policy, notes: str) -> Decision:
         action="rebalance",
         reason=(
             f"drift goes from {percent(basket.drift)} to {percent(gap_after * WAD // basket.nav)}, which takes"
-            f" {_usd(-plan.problem.hold - plan.tracking)} off a"
-            f" tracking penalty of {_usd(-plan.problem.hold)} and costs"
-            f" {_usd(to_float(plan.cost) + plan.gas_usd)} (trading {usd(plan.cost)}, gas {_usd(plan.gas_usd)}){notes}"
+            f" {dollars(-plan.problem.hold - plan.tracking)} off a"
+            f" tracking penalty of {dollars(-plan.problem.hold)} and costs"
+            f" {dollars(to_float(plan.cost) + plan.gas_usd)} (trading {usd(plan.cost)}, gas"
+            f" {dollars(plan.gas_usd)}){notes}"
         ),
         swaps=plan.swaps,
         sells=sells,
         buys=_buys(plan, policy, {sell.token: sell.amount for sell in sells}),
         estimate=estimate,
-        certificate=_printed(plan),
+        certificate=_printed(course.plan),
+        programme=course.programme,
     )
 
 
@@ -333,7 +455,3 @@ def _hold(
         certificate=certificate,
         refused=refused,
     )
-
-
-def _usd(dollars: float) -> str:
-    return usd(round(dollars * WAD))

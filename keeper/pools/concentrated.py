@@ -7,7 +7,7 @@ bitmap) even where no tick is initialised. Both kinds of stop are reproduced, el
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from math import exp, log1p
 from typing import Annotated, Self
@@ -182,7 +182,40 @@ class ConcentratedPool(TwoTokenPool):
                 tick = tick_at_sqrt_price(price)
         used = amount_specified - remaining
         amount0, amount1 = (used, calculated) if zero_for_one == (amount_specified > 0) else (calculated, used)
-        return amount0, amount1, self.model_copy(update={"sqrt_price_x96": price, "tick": tick, "liquidity": liquidity})
+        return amount0, amount1, self._with(sqrt_price_x96=price, tick=tick, liquidity=liquidity)
+
+    def swap_to(self, sqrt_price_x96: int) -> Self:
+        """The pool after a swap of whatever size it takes to bring it to a price: that of `swap_exact` with this limit.
+
+        Raises:
+            SwapError: the price is out of bounds (``SPL``) or leaves ``tick_range``, or the pool stands there.
+        """
+        zero_for_one = sqrt_price_x96 < self.sqrt_price_x96
+        self._check_arguments(zero_for_one, 1, sqrt_price_x96)
+        self._check_window(sqrt_price_x96)
+        tick = tick_at_sqrt_price(sqrt_price_x96)
+        if sqrt_price_at_tick(tick) == sqrt_price_x96:
+            # On a tick it matters from where the price came, and whether the contract stops there.
+            return self.swap_exact(zero_for_one, 2**255 - 1, sqrt_price_x96)[2]
+        before, after = bisect_right(self._indexes, self.tick), bisect_right(self._indexes, tick)
+        liquidity = self.liquidity
+        if after > before:
+            liquidity += sum(crossed.liquidity_net for crossed in self.ticks[before:after])
+        elif after < before:
+            liquidity -= sum(crossed.liquidity_net for crossed in self.ticks[after:before])
+        return self._with(sqrt_price_x96=sqrt_price_x96, tick=tick, liquidity=liquidity)
+
+    def placed(self, liquidity: Mapping[int, int]) -> Self:
+        """The pool at the same price with other positions: the liquidity that joins at each tick, upwards, in order."""
+        tick = self.tick
+        other = self._with(
+            liquidity=sum(net for index, net in liquidity.items() if index <= tick),
+            ticks=tuple(Tick.model_construct(None, index=index, liquidity_net=net) for index, net in liquidity.items()),
+            tick_range=None,
+        )
+        for cached in ("_indexes", "_price_window"):
+            other.__dict__.pop(cached, None)
+        return other
 
     def _check_arguments(self, zero_for_one: bool, amount_specified: int, limit: int) -> None:
         if amount_specified == 0:

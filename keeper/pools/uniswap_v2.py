@@ -41,7 +41,12 @@ class UniswapV2Pool(TwoTokenPool):
             raise SwapError(f"pool {self.name}: {amount_in} is too small to buy anything")
         after = (reserve_in + amount_in, reserve_out - amount_out)
         reserve0, reserve1 = after if zero_for_one else after[::-1]
-        return Swapped(amount_out, self.model_copy(update={"reserve0": reserve0, "reserve1": reserve1}))
+        return Swapped(amount_out, self._with(reserve0=reserve0, reserve1=reserve1))
+
+    def scaled(self, factor: float) -> Self:
+        """The pair with so much more or less liquidity at the same price, which rounding leaves as it is."""
+        reserve0, reserve1 = (max(int(reserve * factor), 1) for reserve in (self.reserve0, self.reserve1))
+        return self._with(reserve0=reserve0, reserve1=reserve1)
 
     def marginal_price(self, token_in: str, token_out: str) -> float:
         price = (

@@ -40,7 +40,9 @@ class Problem:
 
     ``pools`` are those to route through. ``gains`` says what a dollar (by the oracle) of an asset is worth, 1 if
     absent. ``covariance`` weighs the distances by index of the basket, shape (assets, assets); None for the identity.
-    ``gas_price`` is in wei per unit of gas; ``limits`` are to be used to the full. NAV must not be zero.
+    ``gas_price`` is in wei per unit of gas; ``limits`` are to be used to the full. ``aims`` are values to come
+    near to in place of the targets, USD WAD by index of the basket, each between what is held and the target. NAV must
+    not be zero.
     """
 
     snapshot: Snapshot
@@ -51,11 +53,14 @@ class Problem:
     limits: Limits | None = None
     covariance: Floats | None = None
     gains: Mapping[str, float] | None = None
+    aims: tuple[int, ...] | None = None
 
     @cached_property
     def excess(self) -> tuple[int, ...]:
-        """Value above the target (negative: below) in USD WAD by index of the basket, both rounded down."""
+        """Value above the target or aim (negative: below) in USD WAD by index of the basket, both rounded down."""
         snapshot = self.snapshot
+        if self.aims is not None:
+            return tuple(value - aim for value, aim in zip(snapshot.values, self.aims, strict=True))
         return tuple(
             value - mul_div(snapshot.nav, asset.target_weight, WAD)
             for asset, value in zip(snapshot.vault.assets, snapshot.values, strict=True)

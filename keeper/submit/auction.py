@@ -19,9 +19,10 @@ from keeper.domain.errors import InputError
 from keeper.domain.snapshot import Limits
 from keeper.policy.guard import Basket, check_drift, check_outcome
 from keeper.pools import UniswapV2Pool
+from keeper.routing.steps import Amount, Recipient, Step
 from keeper.submit.errors import SimulationError
 from keeper.submit.order import Order, OrderBuy, OrderSell
-from keeper.submit.program import Amount, Recipient, Step, encode_program
+from keeper.submit.program import encode_program
 from keeper.units import WAD, amount_of, amount_of_up, format_units, mul_div, mul_div_up, percent, value_of, value_of_up
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from keeper.chain.bindings import ERC20, constructor_call, view
 from keeper.chain.deployment import Deployment, code_hash
 from keeper.chain.fields import Address, Strict
 from keeper.chain.rpc import Endpoint
-from keeper.domain.errors import InputError
-from keeper.domain.parse import explain
+from keeper.domain.errors import InputError, explain
+from keeper.domain.limits import LimitsConfig
 from keeper.submit.order import ZERO_ADDRESS
 from keeper.submit.signer import development_addresses
 from keeper.units import Fraction, format_units, to_wad
@@ -134,33 +134,6 @@ class AssetConfig(FeedConfig):
     amount: Fraction
 
 
-class LimitsConfig(Strict):
-    """The vault's limits. Fractions, and seconds; the contract refuses what is looser than its own hard bounds."""
-
-    max_slippage: Fraction = Decimal("0.01")
-    max_batch_loss: Fraction = Decimal("0.005")
-    loss_budget: Fraction = Decimal("0.01")
-    turnover_budget: Fraction = Decimal("1")
-    dead_band: Fraction = Decimal("0.005")
-    min_progress: Fraction = Decimal("0.001")
-    dust: Fraction = Decimal("0.0001")
-    window: int = 7 * 24 * 3600
-    cooldown: int = 600
-
-    def encoded(self) -> tuple[int, ...]:
-        """In the order of the contract's `Limits`."""
-        fractions = (
-            self.max_slippage,
-            self.max_batch_loss,
-            self.loss_budget,
-            self.turnover_budget,
-            self.dead_band,
-            self.min_progress,
-            self.dust,
-        )
-        return (*(to_wad(fraction) for fraction in fractions), self.window, self.cooldown)
-
-
 class AuctionConfig(Strict):
     """When and how anyone may rebalance in the keeper's place. Fractions, and seconds."""
 
@@ -250,22 +223,40 @@ class DeployConfig(Strict):
             raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
 
 
-def deploy(endpoint: Endpoint, config: DeployConfig, deployer: str, send: Send, progress: Progress) -> Deployment:
+def deploy(
+    endpoint: Endpoint,
+    config: DeployConfig,
+    deployer: str,
+    send: Send,
+    progress: Progress,
+    *,
+    beside: Deployment | None = None,
+) -> Deployment:
     """Deploys oracle, executor and vault, seeds the basket from the deployer's balances, and verifies all of it.
 
-    Raises `InputError` before anything is sent if a token, a feed or the seed is missing, or if a role would go to a
-    development account on a real chain.
+    A vault `beside` another one takes that one's oracle, executor and settings code; a keeper of both then reads the
+    oracle's prices once.
+
+    Raises `InputError` before anything is sent if a token, a feed or the seed is missing, if a role would go to a
+    development account on a real chain, or if the other vault's oracle is not what the configuration says.
     """
     _check_roles(endpoint, config)
+    if beside is not None:
+        beside.check_chain(endpoint)
+        beside.check_code(endpoint)
+        _check_oracle(endpoint, config, beside.oracle, block="latest")
     amounts = [_raw_amount(endpoint, asset) for asset in config.assets]
     _check_seed(endpoint, config, deployer, amounts)
 
-    progress("deploying the price oracle")
-    oracle = _created(send(None, constructor_call("PriceOracle", *config.oracle)))
-    progress("deploying the swap executor")
-    executor = _created(send(None, constructor_call("SwapExecutor", config.native_token)))
-    progress("deploying the code that changes settings")
-    admin = _created(send(None, constructor_call("VaultAdmin")))
+    if beside is None:
+        progress("deploying the price oracle")
+        oracle = _created(send(None, constructor_call("PriceOracle", *config.oracle)))
+        progress("deploying the swap executor")
+        executor = _created(send(None, constructor_call("SwapExecutor", config.native_token)))
+        progress("deploying the code that changes settings")
+        admin = _created(send(None, constructor_call("VaultAdmin")))
+    else:
+        oracle, executor, admin = beside.oracle, beside.executor, beside.admin
 
     # One approval for each seeded asset comes before the vault itself.
     seeded = [(asset.token, amount) for asset, amount in zip(config.assets, amounts, strict=True) if amount]
@@ -323,7 +314,6 @@ def verify(endpoint: Endpoint, config: DeployConfig, deployment: Deployment, amo
     """Raises `InputError` unless the chain says what the configuration says."""
     block = hex(deployment.deployment_block.number)
     weights = [to_wad(asset.weight) for asset in config.assets]
-    feeds, *sequencer = config.oracle
     expected: dict[tuple[str, str], Any] = {
         ("IndexVault", "name"): config.name,
         ("IndexVault", "symbol"): config.symbol,
@@ -337,14 +327,10 @@ def verify(endpoint: Endpoint, config: DeployConfig, deployment: Deployment, amo
         ("VaultAdmin", "guardian"): config.guardian or config.owner,
         ("VaultAdmin", "feeRecipient"): config.fee_recipient or config.owner,
         ("VaultAdmin", "timelock"): config.timelock,
-        ("PriceOracle", "feeds"): feeds,
-        ("PriceOracle", "sequencer"): sequencer,
     }
     for (contract, function), wanted in expected.items():
-        address = deployment.oracle if contract == "PriceOracle" else deployment.vault
-        _compare(
-            f"{contract}.{function}() at {address}", view(endpoint, contract, address, function, block=block), wanted
-        )
+        _compare_view(endpoint, contract, deployment.vault, function, wanted, block=block)
+    _check_oracle(endpoint, config, deployment.oracle, block=block)
     book = view(endpoint, "IndexVault", deployment.vault, "book", block=block)
     settings = (
         deployment.oracle,
@@ -357,6 +343,17 @@ def verify(endpoint: Endpoint, config: DeployConfig, deployment: Deployment, amo
     _compare(f"IndexVault.book() at {deployment.vault}", book[: len(settings)], settings)
     # Answers only if every source of every price holds.
     view(endpoint, "PriceOracle", deployment.oracle, "prices", [feed.token for feed in config.priced], block=block)
+
+
+def _check_oracle(endpoint: Endpoint, config: DeployConfig, oracle: str, *, block: str) -> None:
+    feeds, *sequencer = config.oracle
+    _compare_view(endpoint, "PriceOracle", oracle, "feeds", feeds, block=block)
+    _compare_view(endpoint, "PriceOracle", oracle, "sequencer", sequencer, block=block)
+
+
+def _compare_view(endpoint: Endpoint, contract: str, address: str, function: str, wanted: Any, *, block: str) -> None:
+    found = view(endpoint, contract, address, function, block=block)
+    _compare(f"{contract}.{function}() at {address}", found, wanted)
 
 
 def _check_roles(endpoint: Endpoint, config: DeployConfig) -> None:
@@ -394,7 +391,7 @@ def _created(receipt: Mapping[str, Any]) -> str:
 
 def _compare(what: str, found: Any, wanted: Any) -> None:
     if _comparable(found) != _comparable(wanted):
-        raise InputError(f"{what} says {found}, but {wanted} was to be deployed")
+        raise InputError(f"{what} says {found}, but the configuration says {wanted}")
 
 
 def _comparable(value: Any) -> Any:

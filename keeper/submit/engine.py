@@ -4,6 +4,8 @@ The rules (docs/operations.md has them for people):
 
 - An intent is on disk before anything of it is signed, and signed bytes are on disk before they are sent.
 - All attempts of an intent share its account nonce and its vault nonce, so at most one can take effect, once.
+- Whatever else the keeper sends (upkeep of the oracle, self-transfers) is an intent too: nothing has an account nonce
+  beside the one that is open.
 - Bytes that were signed may turn up at any time. An intent is over only when a *finalised* block says so: its account
   nonce is used, or its deadline has passed. Until then the same bytes are sent again, replaced at higher fees, or
   cancelled by a self-transfer with the same account nonce; nothing else is planned for this signer.
@@ -18,27 +20,29 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from eth_utils.address import to_checksum_address
 
 from keeper.chain import bindings
 from keeper.chain.deployment import Deployment
-from keeper.chain.errors import RpcError
+from keeper.chain.errors import NodeError, RpcError
 from keeper.chain.lens import Reading
 from keeper.chain.rpc import Endpoint, Header
 from keeper.domain.decision import Decision
 from keeper.submit.errors import SendError
 from keeper.submit.journal import Attempt, Intent, Journal, Mined, Outcome, State, amounts
 from keeper.submit.sender import (
+    Call,
     Realised,
     Sending,
     Transaction,
+    contents_of,
     cost_of,
     fees,
-    order_call,
     predicted_changes,
     prepare,
+    prepare_call,
     realised_changes,
     rebalanced,
     sign,
@@ -95,23 +99,38 @@ class Engine:
 
     # Before planning
 
-    def settle(self, head: Header) -> Waiting | None:
+    def settle(self, head: Header, vault_nonce: Callable[[], int] | None = None) -> Waiting | None:
         """Find out what became of the open intent and do what it needs. None if something new may be planned.
+
+        ``vault_nonce`` gives the vault's nonce at ``head``, of a caller that reads it anyway; asked if it is needed.
 
         Raises:
             LostLease: another keeper reigns.
-            RpcError: the node failed; nothing was decided.
+            RpcError: the node failed, is behind or follows another chain; nothing was decided.
         """
+        vault = self.journal.vault()
+        if vault is not None and vault.known_block is not None and head.number < vault.known_block:
+            raise RpcError(
+                f"{self.endpoint.name} is at block {head.number}, and this keeper has seen block {vault.known_block}:"
+                " the node is behind"
+            )
         intent = self.journal.open_intent(self.signer.address)
         if intent is None:
-            return self._catch_up(head)
+            return self._catch_up(head, vault_nonce)
+        if intent.vault.address != self.deployment.vault:
+            # Only that vault's own engine knows all there is to know of it.
+            return Waiting(
+                f"{self.signer.address} has a batch of the vault {intent.vault.address} under way: one at a time"
+            )
+        # What another chain says of an account nonce must not end an intent.
+        self.deployment.check_chain(self.endpoint)
         facts = self._facts(head)
         if intent.state == State.COMMITTED:
             self.journal.close(intent, State.ABANDONED, "the keeper stopped before anything was signed")
-            return self._catch_up(head)
+            return self._catch_up(head, vault_nonce)
         if (waiting := self._follow(intent, facts)) is not None:
             return waiting
-        return self._catch_up(head)
+        return self._catch_up(head, vault_nonce)
 
     def _facts(self, head: Header) -> _Facts:
         final = self.endpoint.header(self.sending.finality)
@@ -145,7 +164,8 @@ class Engine:
                 self.journal.unmined(attempt)
         if facts.final_nonce > intent.account_nonce:
             return self._lost(intent, facts)
-        if facts.final.timestamp > intent.deadline:
+        # A self-transfer has no deadline: where it came first, only a used nonce will do.
+        if facts.final.timestamp > intent.deadline and intent.attempts[0].kind != "cancel":
             self.journal.close(
                 intent, State.EXPIRED, "its deadline passed in a finalised block, and it was never mined"
             )
@@ -170,10 +190,13 @@ class Engine:
     def _conclude(self, intent: Intent, attempt: Attempt, receipt: dict[str, Any]) -> None:
         """Close an intent of which one attempt is final."""
         where = f"in block {int(receipt['blockNumber'], 16)}"
+        self._learnt(intent)
         if int(receipt["status"], 16) != 1:
             self.journal.close(intent, State.REVERTED, f"{attempt.kind} {attempt.hash} reverted {where}")
         elif attempt.kind == "cancel":
             self.journal.close(intent, State.CANCELLED, f"cancelled by {attempt.hash} {where}")
+        elif attempt.kind == "upkeep":
+            self.journal.close(intent, State.DONE, f"{intent.why}: {attempt.hash} {where}")
         else:
             outcome, event = self._outcome(intent, receipt)
             fell = event["drift1"] < event["drift0"]
@@ -204,10 +227,16 @@ class Engine:
         if event is not None and self.journal.knows_transaction(event["transactionHash"]):
             # A batch of ours did it, and the node keeps its receipt back.
             return Waiting(f"{event['transactionHash']} took effect; waiting for a node that has its receipt")
+        self._learnt(intent)
         self.journal.close(
             intent, State.SUPERSEDED, f"another transaction used account nonce {intent.account_nonce}, finally"
         )
         return None
+
+    def _learnt(self, intent: Intent) -> None:
+        """What a journal that was behind had to find out counts as known when its intent ends, and not before."""
+        if intent.attempts[0].kind == "cancel":
+            self.journal.know(intent.vault_nonce, intent.created_block)
 
     def _event_of(self, intent: Intent, facts: _Facts) -> dict[str, Any] | None:
         for log in self._batches(intent.created_block, facts.final.number):
@@ -224,35 +253,38 @@ class Engine:
         if late and last.kind != "cancel":
             return self._replace(intent, facts, "cancel")
         if waited >= self.sending.replace_after_blocks:
-            return self._replace(intent, facts, "cancel" if late else "batch")
+            return self._replace(intent, facts, "cancel" if late else intent.attempts[0].kind)
         known = self.endpoint.request("eth_getTransactionByHash", last.hash)
         if known is None:
             self._send(intent, last, facts.head)
         return Waiting(f"{last.kind} {last.hash} waits to be mined, for {waited} blocks by now")
 
-    def _replace(self, intent: Intent, facts: _Facts, kind: Literal["batch", "cancel"]) -> Waiting:
+    def _replace(self, intent: Intent, facts: _Facts, kind: str) -> Waiting:
         """New bytes with the same nonces and higher fees, inside the budget; what a cancel costs stays in reserve."""
         head = facts.head
         priority = self.endpoint.quantity("eth_maxPriorityFeePerGas")
-        wanted, tip = fees(head.base_fee_per_gas, priority, None)
-        used_fee, used_tip = self.journal.highest_fees(self.signer.address, intent.account_nonce)
-        max_fee = max(wanted, mul_div_up(used_fee, _BUMP, 100))
-        tip = min(max(tip, mul_div_up(used_tip, _BUMP, 100)), max_fee)
+        max_fee, tip = fees(head.base_fee_per_gas, priority, None, self._dearer(intent.account_nonce))
         first = intent.attempts[0]
         budget = first.gas * first.max_fee * self.sending.budget_percent // 100
         reserve = CANCEL_GAS * mul_div_up(max_fee, _BUMP, 100)
-        gas = first.gas if kind == "batch" else CANCEL_GAS
+        gas = CANCEL_GAS if kind == "cancel" else first.gas
         over_price = self.max_gas_price is not None and max_fee > self.max_gas_price
-        if kind == "batch" and (gas * max_fee + reserve > budget or over_price):
+        if kind != "cancel" and (gas * max_fee + reserve > budget or over_price):
             last = intent.attempts[-1]
             return Waiting(f"{last.kind} {last.hash} waits to be mined; a dearer one would pass the budget")
         if kind == "cancel" and gas * max_fee > budget:
             return Waiting(f"account nonce {intent.account_nonce} is stuck and cancelling it would pass the budget")
         transaction = self._self_transfer(intent.account_nonce, max_fee, tip)
-        if kind == "batch":
-            transaction = replace(transaction, to=intent.vault.address, data=order_call(intent.order), gas=gas)
+        if kind != "cancel":
+            to, data = contents_of(first.raw)
+            transaction = replace(transaction, to=to, data=data, gas=gas)
         self._sign_and_send(intent, kind, transaction, head)
         return Waiting(f"sent a dearer {kind} with account nonce {intent.account_nonce}: {max_fee} wei per gas at most")
+
+    def _dearer(self, account_nonce: int) -> tuple[int, int]:
+        """The least fees that replace whatever was signed for an account nonce; zeros if nothing was."""
+        max_fee, tip = self.journal.highest_fees(self.signer.address, account_nonce)
+        return mul_div_up(max_fee, _BUMP, 100), mul_div_up(tip, _BUMP, 100)
 
     def _self_transfer(self, nonce: int, max_fee: int, tip: int) -> Transaction:
         """Uses up an account nonce and does nothing else."""
@@ -269,11 +301,15 @@ class Engine:
 
     # A journal that was lost
 
-    def _catch_up(self, head: Header) -> Waiting | None:
+    def _catch_up(self, head: Header, vault_nonce: Callable[[], int] | None) -> Waiting | None:
         """Learn what this journal has missed. None if it has missed nothing."""
         vault = self.journal.vault()
         known = 0 if vault is None else vault.known_vault_nonce
-        nonce = bindings.view(self.endpoint, "IndexVault", self.deployment.vault, "nonce", block=head.tag)
+        nonce = (
+            bindings.view(self.endpoint, "IndexVault", self.deployment.vault, "nonce", block=head.tag)
+            if vault_nonce is None
+            else vault_nonce()
+        )
         if nonce <= known:
             return None
         since = max(self.deployment.deployment_block.number, 0 if vault is None else vault.known_block)
@@ -302,9 +338,9 @@ class Engine:
                 why=f"the journal does not know the vault's batches {missed}: it was lost, or is an old copy",
             )
         )
-        max_fee, tip = fees(head.base_fee_per_gas, self.endpoint.quantity("eth_maxPriorityFeePerGas"), None)
+        priority = self.endpoint.quantity("eth_maxPriorityFeePerGas")
+        max_fee, tip = fees(head.base_fee_per_gas, priority, None, self._dearer(account_nonce))
         self._sign_and_send(intent, "cancel", self._self_transfer(account_nonce, max_fee, tip), head)
-        self.journal.know(nonce, head.number)
         return Waiting(
             f"the journal does not know {len(missed)} of this key's batches:"
             f" account nonce {account_nonce} is used up before anything is planned"
@@ -335,9 +371,7 @@ class Engine:
         Raises:
             SendError: nothing was signed, or no route took the bytes; the intent stays open in the second case.
         """
-        highest = self.journal.highest_fees(
-            self.signer.address, self.endpoint.quantity("eth_getTransactionCount", self.signer.address, "latest")
-        )
+        nonce = self.endpoint.quantity("eth_getTransactionCount", self.signer.address, "latest")
         transaction = prepare(
             self.endpoint,
             reading,
@@ -345,7 +379,7 @@ class Engine:
             order,
             sending=self.sending,
             max_gas_price=self.max_gas_price,
-            above=(mul_div_up(highest[0], _BUMP, 100), mul_div_up(highest[1], _BUMP, 100)),
+            above=self._dearer(nonce),
         )
         predicted = predicted_changes(decision)
         intent = self.journal.commit(
@@ -367,9 +401,48 @@ class Engine:
         again = self.journal.open_intent(self.signer.address)
         return again or intent
 
-    def _sign_and_send(
-        self, intent: Intent, kind: Literal["batch", "cancel"], transaction: Transaction, head: Header
-    ) -> None:
+    # Upkeep
+
+    def keep_up(self, head: Header, to: str, data: bytes, why: str) -> Waiting:
+        """Commit, sign, commit, send: a call that does no harm whenever it is mined, and which no batch depends on.
+
+        It is an intent like any other: it has its account nonce for itself, is followed, replaced and cancelled.
+
+        Raises:
+            SendError: nothing was signed, or the call would revert.
+        """
+        nonce = self.endpoint.quantity("eth_getTransactionCount", self.signer.address, "latest")
+        call = Call(self.deployment.chain_id, self.signer.address, to, data)
+        priority = self.endpoint.quantity("eth_maxPriorityFeePerGas")
+        try:
+            transaction = prepare_call(
+                self.endpoint, head, call, priority,
+                sending=self.sending, max_gas_price=self.max_gas_price, above=self._dearer(nonce),
+            )  # fmt: skip
+        except NodeError as error:
+            if error.data is None:
+                raise
+            raise SendError(f"{why}: {bindings.explain(error.data)}") from None
+        intent = self.journal.commit(
+            Intent(
+                signer=self.signer.address,
+                account_nonce=transaction.nonce,
+                vault_nonce=0,
+                deadline=head.timestamp + self.sending.deadline_seconds,
+                order=b"",
+                predicted="{}",
+                predicted_cost=0,
+                turnover=0,
+                created_block=head.number,
+                why=why,
+            )
+        )
+        self._sign_and_send(intent, "upkeep", transaction, head)
+        return Waiting(f"{why}, with account nonce {transaction.nonce}")
+
+    # Signing and sending
+
+    def _sign_and_send(self, intent: Intent, kind: str, transaction: Transaction, head: Header) -> None:
         signed = sign(self.endpoint, self.signer, transaction)
         self.journal.signed(
             intent,

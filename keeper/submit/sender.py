@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from eth_account.typed_transactions.typed_transaction import TypedTransaction
+from eth_utils.address import to_checksum_address
+from hexbytes import HexBytes
 from pydantic import Field
 
 from keeper.chain import bindings
 from keeper.chain.errors import NodeError
 from keeper.chain.fields import Strict
 from keeper.chain.lens import Reading
-from keeper.chain.rpc import Endpoint
+from keeper.chain.rpc import Endpoint, Header
 from keeper.domain.decision import Decision
 from keeper.domain.errors import InputError
 from keeper.policy.guard import Outcome as MeasuredBatch
@@ -40,6 +43,16 @@ class Sending(Strict):
     costs stays in reserve."""
     finality: Literal["finalized", "safe"] = "finalized"
     """The block that is taken for final."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a transaction does: who calls whom on which chain, and with what."""
+
+    chain_id: int
+    sender: str
+    to: str
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,47 +130,71 @@ def prepare(
     max_gas_price: int | None,
     above: tuple[int, int] = (0, 0),
 ) -> Transaction:
-    """The transaction that carries the order, with its account nonce, gas limit and fees.
-
-    ``above`` are the least fees (maximum, priority) that replace what was sent before with the same account nonce.
-
-    Raises `SendError` if the account has another transaction under way or cannot pay for this one.
-    """
-    nonce = endpoint.quantity("eth_getTransactionCount", sender, "latest")
-    pending = endpoint.quantity("eth_getTransactionCount", sender, "pending")
-    if pending > nonce and above == (0, 0):
-        raise SendError(f"{sender} has {pending - nonce} transaction(s) under way: wait until they are mined")
+    """The transaction that carries an order; see `prepare_call`. Raises `SimulationError` if the vault refuses it."""
+    block = reading.block
+    call = Call(reading.chain_id, sender, reading.vault.address, order_call(order))
     try:
-        estimate = endpoint.quantity("eth_estimateGas", _call(reading, sender, order), reading.tag)
+        return prepare_call(
+            endpoint, Header(block.number, block.hash, block.timestamp, block.base_fee_per_gas), call,
+            block.priority_fee_per_gas, sending=sending, max_gas_price=max_gas_price, above=above,
+        )  # fmt: skip
     except NodeError as error:
         raise _refused(error) from None
-    max_fee, priority_fee = fees(reading.block.base_fee_per_gas, reading.block.priority_fee_per_gas, max_gas_price)
-    max_fee, priority_fee = max(max_fee, above[0]), max(priority_fee, above[1])
+
+
+def prepare_call(
+    endpoint: Endpoint,
+    head: Header,
+    call: Call,
+    priority_fee: int,
+    *,
+    sending: Sending,
+    max_gas_price: int | None,
+    above: tuple[int, int] = (0, 0),
+) -> Transaction:
+    """The transaction of a call as it stands at the block ``head``, with its account nonce, gas limit and fees.
+
+    ``above`` are the least fees (maximum, priority) that replace what was sent before with the same account nonce. The
+    ceiling holds for them too: a node that still has those bytes then refuses these, until a cancel has ended both.
+
+    Raises `SendError` if the account has another transaction under way or cannot pay for this one, and `NodeError` if
+    the call reverts.
+    """
+    nonce = endpoint.quantity("eth_getTransactionCount", call.sender, "latest")
+    pending = endpoint.quantity("eth_getTransactionCount", call.sender, "pending")
+    if pending > nonce and above == (0, 0):
+        raise SendError(f"{call.sender} has {pending - nonce} transaction(s) under way: wait until they are mined")
+    asked = {"from": call.sender, "to": call.to, "data": "0x" + call.data.hex()}
+    estimate = endpoint.quantity("eth_estimateGas", asked, head.tag)
+    max_fee, tip = fees(head.base_fee_per_gas, priority_fee, max_gas_price, above)
     transaction = Transaction(
-        chain_id=reading.chain_id,
-        sender=sender,
-        to=reading.vault.address,
-        data=order_call(order),
+        chain_id=call.chain_id,
+        sender=call.sender,
+        to=call.to,
+        data=call.data,
         nonce=nonce,
         gas=mul_div_up(estimate, BPS + sending.gas_margin_bps, BPS),
         max_fee_per_gas=max_fee,
-        max_priority_fee_per_gas=priority_fee,
+        max_priority_fee_per_gas=tip,
     )
-    balance = endpoint.quantity("eth_getBalance", sender, "latest")
+    balance = endpoint.quantity("eth_getBalance", call.sender, "latest")
     if balance < transaction.gas * max_fee:
         raise SendError(
-            f"{sender} holds {format_units(balance, 18)} of the native token, and gas may cost "
+            f"{call.sender} holds {format_units(balance, 18)} of the native token, and gas may cost "
             f"{format_units(transaction.gas * max_fee, 18)}: send it some"
         )
     return transaction
 
 
-def fees(base_fee: int, priority_fee: int, max_gas_price: int | None) -> tuple[int, int]:
-    """Maximum fee and priority fee, wei per gas: good for six full blocks in a row, never above `max_gas_price`."""
-    max_fee = 2 * base_fee + priority_fee
-    if max_gas_price is not None:
-        max_fee = min(max_fee, max_gas_price)
-    return max_fee, min(priority_fee, max_fee)
+def fees(base_fee: int, priority_fee: int, ceiling: int | None, above: tuple[int, int] = (0, 0)) -> tuple[int, int]:
+    """Maximum fee and priority fee, wei per gas: good for six full blocks in a row, and at least ``above``.
+
+    Never more than the ceiling, whatever the rest asks for.
+    """
+    max_fee = max(2 * base_fee + priority_fee, above[0])
+    if ceiling is not None:
+        max_fee = min(max_fee, ceiling)
+    return max_fee, min(max(priority_fee, above[1]), max_fee)
 
 
 def sign(endpoint: Endpoint, signer: Signer, transaction: Transaction) -> SignedTransaction:
@@ -167,6 +204,12 @@ def sign(endpoint: Endpoint, signer: Signer, transaction: Transaction) -> Signed
     check_may_sign(signer.address, development_node=endpoint.is_development_node())
     endpoint.check_chain_id(transaction.chain_id)
     return signer.sign(transaction.fields())
+
+
+def contents_of(raw: bytes) -> tuple[str, bytes]:
+    """To whom signed bytes go, and with what data."""
+    fields = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
+    return to_checksum_address(fields["to"]), bytes(fields["data"])
 
 
 def cost_of(reading: Reading, changes: Mapping[str, int]) -> int:

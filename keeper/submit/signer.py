@@ -1,4 +1,4 @@
-"""Who signs: a key from the environment, an encrypted keystore or an Ape account, and on which nodes it may.
+"""Who signs: a key from the environment, a keystore, an Ape account or a cloud KMS, and on which nodes it may.
 
 A key never leaves its signer: no representation, message or log of this module holds one.
 """
@@ -19,7 +19,7 @@ from eth_account import Account
 from eth_utils.address import is_hex_address, to_checksum_address
 from pydantic import Field
 
-from keeper.chain.fields import Strict
+from keeper.chain.fields import Strict, Url
 from keeper.domain.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,7 +53,18 @@ class ApeAccount(Strict):
     password_env: str | None = None
 
 
-SignerConfig = Annotated[EnvironmentKey | Keystore | ApeAccount, Field(discriminator="kind")]
+class AwsKms(Strict):
+    """A key in AWS KMS, of key spec ECC_SECG_P256K1, by its id, ARN or alias. Credentials are found as boto3 does."""
+
+    kind: Literal["aws_kms"]
+    key: str = Field(min_length=1)
+    region: str = Field(min_length=1)
+    endpoint_url: Url | None = None
+    """Of a VPC endpoint; the region's own without it."""
+
+
+AnySigner = EnvironmentKey | Keystore | ApeAccount | AwsKms
+SignerConfig = Annotated[AnySigner, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +109,7 @@ class LocalSigner:
         return SignedTransaction(raw=bytes(signed.raw_transaction), hash="0x" + signed.hash.hex())
 
 
-def unlock(config: EnvironmentKey | Keystore | ApeAccount) -> Signer:
+def unlock(config: AnySigner) -> Signer:
     """The configured signer, ready to sign. May ask for a password. Raises `InputError`."""
     match config:
         case EnvironmentKey(variable=variable):
@@ -107,13 +118,18 @@ def unlock(config: EnvironmentKey | Keystore | ApeAccount) -> Signer:
             return _decrypt(path, password_env)
         case ApeAccount(alias=alias, password_env=password_env):
             return _decrypt(_ape_keyfile(alias), password_env)
+        case AwsKms():
+            # Only who signs there should wait for its libraries.
+            from keeper.submit.kms import KmsSigner  # noqa: PLC0415
+
+            return KmsSigner(config)
 
 
-def address_of(config: EnvironmentKey | Keystore | ApeAccount) -> str:
+def address_of(config: AnySigner) -> str:
     """The address of the configured signer, without its password where its file names it. Raises `InputError`."""
     match config:
-        case EnvironmentKey(variable=variable):
-            return _from_environment(variable).address
+        case EnvironmentKey() | AwsKms():
+            return unlock(config).address
         case Keystore(path=path):
             pass
         case ApeAccount(alias=alias):

@@ -9,7 +9,7 @@ import {AnchorConfig, FeedConfig, IPriceOracle, ShareConfig} from "../../contrac
 import {IUniswapV3Pool} from "../../contracts/interfaces/IUniswap.sol";
 import {Feed, plainFeed} from "./utils/Feeds.sol";
 import {OracleTest} from "./utils/OracleTest.sol";
-import {Share} from "./utils/Share.sol";
+import {DevShare} from "../../contracts/devnet/DevShare.sol";
 import {TestToken} from "./utils/Tokens.sol";
 import {IPoolLiquidity, IPoolMaker, UniswapTest} from "./utils/UniswapTest.sol";
 
@@ -304,7 +304,7 @@ contract PriceOracleAnchorTest is OracleTest, UniswapTest {
 
     /// @dev A share of WETH, of which one is worth 1.25, anchored in the pool of WETH.
     function _anchoredShare() internal returns (FeedConfig memory c) {
-        Share share = new Share(address(weth), 18, 0);
+        DevShare share = new DevShare(address(weth), 0);
         weth.mint(address(this), 1e24 - 1);
         weth.approve(address(share), 1e24 - 1);
         share.deposit(1e24 - 1, address(this));

@@ -26,6 +26,8 @@ contract SwapExecutorTest is UniswapTest {
     uint8 internal constant B = 1;
     uint8 internal constant C = 2;
 
+    string internal constant CALLBACK = "uniswapV3SwapCallback(int256,int256,bytes)";
+
     function setUp() external {
         _deployUniswap();
         for (uint256 i; i < 3; ++i) {
@@ -139,7 +141,7 @@ contract SwapExecutorTest is UniswapTest {
     }
 
     function test_nothing_is_not_swapped() external {
-        bytes memory reason = abi.encodeWithSelector(ISwapExecutor.NothingToSwap.selector, 61);
+        bytes memory reason = abi.encodeWithSelector(ISwapExecutor.NothingToSwap.selector, 62);
         Step memory step = _v2(pairAB, A, B);
         for (uint8 mode; mode <= Program.CHAINED; ++mode) {
             step.mode = mode;
@@ -162,7 +164,7 @@ contract SwapExecutorTest is UniswapTest {
         second.mode = Program.CHAINED;
         _refused(
             Program.encode(tokens, _v3(address(liar), A, B), second),
-            abi.encodeWithSelector(ISwapExecutor.NothingToSwap.selector, 83)
+            abi.encodeWithSelector(ISwapExecutor.NothingToSwap.selector, 84)
         );
     }
 
@@ -228,17 +230,27 @@ contract SwapExecutorTest is UniswapTest {
         assertEq(_mine(C), 3);
     }
 
-    function test_what_a_pool_could_not_take_goes_back_to_the_caller() external {
+    function test_a_pool_that_cannot_take_all_of_the_amount_is_refused() external {
         // Liquidity in a narrow range only: most of the input finds nothing to buy.
         address pool = _emptyPool(tokens[A], 1, tokens[B], 1, 10000);
         IPoolLiquidity(pool).mint(address(this), -200, 200, 1_000e18, abi.encode(tokens[A], tokens[B]));
-        uint256 before = TestToken(tokens[A]).balanceOf(pool);
         _give(A, 1_000e18);
-        _run(_v3(pool, A, B));
+        _refused(_program(_v3(pool, A, B)), abi.encodeWithSelector(ISwapExecutor.UnexpectedCallback.selector, pool));
+    }
 
-        assertGt(_mine(A), 900e18);
-        assertGt(_mine(B), 0);
-        assertEq(TestToken(tokens[A]).balanceOf(pool) + _mine(A), before + 1_000e18);
+    function test_tokens_behind_those_that_are_swept_stay() external {
+        _give(A, 1);
+        _give(B, 2);
+        _give(C, 3);
+        executor.execute(Program.head(tokens, 2));
+        assertEq(_mine(A), 1);
+        assertEq(_mine(B), 2);
+        assertEq(_mine(C), 0);
+        assertEq(TestToken(tokens[C]).balanceOf(address(executor)), 3);
+    }
+
+    function test_no_more_tokens_are_swept_than_are_listed() external {
+        _refused(Program.head(tokens, 4), abi.encodeWithSelector(ISwapExecutor.TokenOutOfRange.selector, 1, 4, 3));
     }
 
     /* --------------------------------------------------- FEES --------------------------------------------------- */
@@ -271,13 +283,15 @@ contract SwapExecutorTest is UniswapTest {
 
     function test_a_stranger_is_not_paid() external {
         _give(A, 30e18);
+        Call memory call = _asking(1, 0);
         vm.expectRevert(abi.encodeWithSelector(ISwapExecutor.UnexpectedCallback.selector, address(this)));
-        executor.uniswapV3SwapCallback(1, 0, abi.encode(tokens[A], 30e18));
+        (bool refused,) = call.target.call(call.data);
+        assertTrue(refused);
     }
 
     function test_nobody_but_the_pool_that_is_swapped_with_is_paid() external {
         ScriptedPool accomplice = new ScriptedPool();
-        accomplice.onV2(_asking(1e18, 0, 30e18));
+        accomplice.onV2(_asking(30e18, 0));
         ScriptedPool pool = new ScriptedPool();
         pool.onV3(
             Call(address(accomplice), abi.encodeWithSignature("swap(uint256,uint256,address,bytes)", 0, 0, 0, ""))
@@ -291,8 +305,8 @@ contract SwapExecutorTest is UniswapTest {
 
     function test_a_pool_is_paid_once() external {
         ScriptedPool pool = new ScriptedPool();
-        pool.onV3(_asking(1e18, 0, 30e18));
-        pool.onV3(_asking(1e18, 0, 30e18));
+        pool.onV3(_asking(30e18, 0));
+        pool.onV3(_asking(30e18, 0));
         _give(A, 30e18);
         _refused(
             _program(_v3(address(pool), A, B)),
@@ -302,7 +316,7 @@ contract SwapExecutorTest is UniswapTest {
 
     function test_a_pool_that_did_not_ask_in_its_swap_cannot_ask_later() external {
         ScriptedPool pool = new ScriptedPool();
-        pool.onV2(_asking(1e18, 0, 30e18));
+        pool.onV2(_asking(30e18, 0));
         _give(A, 30e18);
         Step memory later = _v2(address(pool), A, B);
         (later.mode, later.amount) = (Program.EXACT, 1);
@@ -312,35 +326,57 @@ contract SwapExecutorTest is UniswapTest {
         );
     }
 
-    function test_a_pool_that_hands_back_other_data_is_not_paid() external {
-        bytes[3] memory others = [abi.encode(tokens[B], 30e18), abi.encode(tokens[A], 31e18), bytes("")];
+    function test_whatever_a_pool_hands_back_it_is_paid_with_the_token_of_the_step() external {
+        ScriptedPool pool = new ScriptedPool();
+        bytes memory data = abi.encode(tokens[B], 31e18);
+        pool.onV3(Call(address(executor), abi.encodeWithSignature(CALLBACK, int256(30e18), int256(0), data)));
         _give(A, 30e18);
-        _give(B, 30e18);
-        for (uint256 i; i < others.length; ++i) {
-            ScriptedPool pool = new ScriptedPool();
-            pool.onV3(Call(address(executor), abi.encodeCall(SwapExecutor.uniswapV3SwapCallback, (1e18, 0, others[i]))));
-            _refused(
-                _program(_v3(address(pool), A, B)),
-                abi.encodeWithSelector(ISwapExecutor.UnexpectedCallback.selector, address(pool))
-            );
-        }
+        _give(B, 31e18);
+        _run(_v3(address(pool), A, B));
+        assertEq(TestToken(tokens[A]).balanceOf(address(pool)), 30e18);
+        assertEq(_mine(B), 31e18);
+    }
+
+    function test_a_fork_may_call_the_callback_by_another_name() external {
+        ScriptedPool pool = new ScriptedPool();
+        string memory name = "pancakeV3SwapCallback(int256,int256,bytes)";
+        pool.onV3(Call(address(executor), abi.encodeWithSignature(name, int256(0), int256(30e18), "")));
+        _give(A, 30e18);
+        _run(_v3(address(pool), A, B));
+        assertEq(TestToken(tokens[A]).balanceOf(address(pool)), 30e18);
     }
 
     function test_a_pool_may_not_ask_for_more_than_the_step() external {
         ScriptedPool pool = new ScriptedPool();
-        pool.onV3(_asking(0, 10e18 + 1, 10e18));
-        Step memory step = _v3(address(pool), A, B);
-        (step.mode, step.amount) = (Program.EXACT, 10e18);
-        _give(A, 30e18);
-        _refused(
-            _program(step),
-            abi.encodeWithSelector(ISwapExecutor.CallbackTooGreedy.selector, address(pool), 10e18 + 1, 10e18)
-        );
+        pool.onV3(_asking(0, 10e18 + 1));
+        _refusedToPay(pool, 10e18);
+    }
+
+    function test_a_pool_may_not_ask_for_less_than_the_step() external {
+        ScriptedPool pool = new ScriptedPool();
+        pool.onV3(_asking(10e18 - 1, 0));
+        _refusedToPay(pool, 10e18);
+    }
+
+    function test_no_bit_of_what_a_pool_asks_for_is_overlooked() external {
+        // The amount is kept in two parts, of which each has to be right.
+        uint256 amount = 5 << 96 | 7;
+        for (uint256 bit; bit < 255; ++bit) {
+            ScriptedPool pool = new ScriptedPool();
+            pool.onV3(_asking(int256(amount ^ 1 << bit), 0));
+            _refusedToPay(pool, amount);
+        }
+        ScriptedPool honest = new ScriptedPool();
+        honest.onV3(_asking(int256(amount), 0));
+        Step memory step = _v3(address(honest), A, B);
+        (step.mode, step.amount) = (Program.EXACT, uint128(amount));
+        _run(step);
+        assertEq(TestToken(tokens[A]).balanceOf(address(honest)), amount);
     }
 
     function test_a_pool_that_asks_for_both_gets_the_token_of_the_step_only() external {
         ScriptedPool pool = new ScriptedPool();
-        pool.onV3(_asking(10e18, 20e18, 10e18));
+        pool.onV3(_asking(10e18, 20e18));
         Step memory step = _v3(address(pool), A, B);
         (step.mode, step.amount) = (Program.EXACT, 10e18);
         _give(A, 30e18);
@@ -352,12 +388,19 @@ contract SwapExecutorTest is UniswapTest {
 
     function test_a_pool_that_asks_for_less_than_nothing_gets_nothing() external {
         ScriptedPool pool = new ScriptedPool();
-        pool.onV3(_asking(-1, -1, 30e18));
-        _give(A, 30e18);
-        _refused(
-            _program(_v3(address(pool), A, B)),
-            abi.encodeWithSelector(ISwapExecutor.CallbackTooGreedy.selector, address(pool), type(uint256).max, 30e18)
-        );
+        pool.onV3(_asking(-1, -1));
+        _refusedToPay(pool, 30e18);
+    }
+
+    function test_no_more_than_128_bits_are_swapped() external {
+        ScriptedPool pool = new ScriptedPool();
+        pool.onV3(_asking(int256(2 ** 128 - 1), 0));
+        TestToken(tokens[A]).mint(address(executor), 2 ** 128 - 1);
+        _run(_v3(address(pool), A, B));
+        assertEq(TestToken(tokens[A]).balanceOf(address(pool)), 2 ** 128 - 1);
+
+        TestToken(tokens[B]).mint(address(executor), 2 ** 128);
+        _refused(_program(_v3(address(pool), B, A)), abi.encodeWithSelector(ISwapExecutor.NothingToSwap.selector, 62));
     }
 
     function test_a_pool_cannot_run_a_program_of_its_own() external {
@@ -381,14 +424,14 @@ contract SwapExecutorTest is UniswapTest {
         Step memory second = _v2(pairAB, A, B);
         (second.mode, second.amount) = (Program.EXACT, 1e18);
         bytes memory whole = Program.encode(tokens, first, second);
-        assertEq(whole.length, 140);
+        assertEq(whole.length, 141);
         _give(A, 10e18);
 
         for (uint256 length; length < whole.length; ++length) {
-            // Where the part begins that the cut goes through: the table, or a step.
-            uint256 offset = length == 0 ? 0 : length < 99 ? 61 : 99;
+            // What is needed of the table, or where the step begins that the cut goes through.
+            uint256 offset = length == 0 ? 2 : length < 100 ? 62 : 100;
             // Cut before a step it is a program, only a shorter one.
-            if (length == 61 || length == 99) continue;
+            if (length == 62 || length == 100) continue;
             _refused(
                 _cut(whole, length), abi.encodeWithSelector(ISwapExecutor.TruncatedProgram.selector, offset, length)
             );
@@ -402,7 +445,7 @@ contract SwapExecutorTest is UniswapTest {
         bytes memory program = _program(step);
         // Its address is enough for the step to begin.
         _refused(
-            abi.encodePacked(program, new bytes(21)), abi.encodeWithSelector(ISwapExecutor.NothingToSwap.selector, 61)
+            abi.encodePacked(program, new bytes(21)), abi.encodeWithSelector(ISwapExecutor.NothingToSwap.selector, 62)
         );
 
         _give(A, 10e18);
@@ -427,16 +470,16 @@ contract SwapExecutorTest is UniswapTest {
             bytes memory step = abi.encodePacked(uint8(op), pairBC, fee, detail, B, uint128(1e18));
             _refused(
                 abi.encodePacked(Program.head(tokens), chain, step, new bytes(60)),
-                abi.encodeWithSelector(ISwapExecutor.UnknownOp.selector, 86, op)
+                abi.encodeWithSelector(ISwapExecutor.UnknownOp.selector, 87, op)
             );
         }
     }
 
     function test_a_token_outside_the_table_is_refused() external {
         _give(A, 10e18);
-        _refused(_program(_v2(pairAB, 3, B)), abi.encodeWithSelector(ISwapExecutor.TokenOutOfRange.selector, 61, 3, 3));
+        _refused(_program(_v2(pairAB, 3, B)), abi.encodeWithSelector(ISwapExecutor.TokenOutOfRange.selector, 62, 3, 3));
         _refused(
-            _program(_v3(poolAB, 255, B)), abi.encodeWithSelector(ISwapExecutor.TokenOutOfRange.selector, 61, 255, 3)
+            _program(_v3(poolAB, 255, B)), abi.encodeWithSelector(ISwapExecutor.TokenOutOfRange.selector, 62, 255, 3)
         );
     }
 
@@ -445,7 +488,7 @@ contract SwapExecutorTest is UniswapTest {
         _give(A, 30e18);
         bytes memory program = Program.encode(tokens, _v2(pairAB, A, B), _v3(poolBC, B, C), _v2(pairBC, C, B));
         for (uint256 i; i < garbage.length % 4; ++i) {
-            uint256 place = 61 + uint256(keccak256(abi.encode(seed, i))) % (program.length - 61);
+            uint256 place = 62 + uint256(keccak256(abi.encode(seed, i))) % (program.length - 62);
             program[place] = garbage[i];
         }
         try executor.execute(program) {
@@ -493,10 +536,16 @@ contract SwapExecutorTest is UniswapTest {
         executor.execute(program);
     }
 
-    /// @dev A callback in a swap of at most `most` of the first token.
-    function _asking(int256 amount0, int256 amount1, uint256 most) internal view returns (Call memory) {
-        bytes memory data = abi.encode(tokens[A], most);
-        return Call(address(executor), abi.encodeCall(SwapExecutor.uniswapV3SwapCallback, (amount0, amount1, data)));
+    function _asking(int256 amount0, int256 amount1) internal view returns (Call memory) {
+        return Call(address(executor), abi.encodeWithSignature(CALLBACK, amount0, amount1, ""));
+    }
+
+    /// @dev A swap of `amount` of the first token, of which there is more, with a pool that asks for something else.
+    function _refusedToPay(ScriptedPool pool, uint256 amount) internal {
+        Step memory step = _v3(address(pool), A, B);
+        (step.mode, step.amount) = (Program.EXACT, uint128(amount));
+        TestToken(tokens[A]).mint(address(executor), 1 << 100);
+        _refused(_program(step), abi.encodeWithSelector(ISwapExecutor.UnexpectedCallback.selector, address(pool)));
     }
 
     function _give(uint8 token, uint256 amount) internal {

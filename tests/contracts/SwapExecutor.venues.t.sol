@@ -352,7 +352,7 @@ contract SwapExecutorVenuesTest is UniswapTest, V4Test, BalancerTest {
         );
         // Settled by whoever the hook is, what was paid is not this contract's: the manager lets nobody leave in debt.
         vm.expectRevert(abi.encodeWithSignature("CurrencyNotSettled()"));
-        executor.execute(abi.encodePacked(uint8(1), address(hooked), step));
+        executor.execute(abi.encodePacked(uint8(1), uint8(1), address(hooked), step));
         assertEq(hooked.balanceOf(address(executor)), 10e18);
     }
 
@@ -467,7 +467,7 @@ contract SwapExecutorVenuesTest is UniswapTest, V4Test, BalancerTest {
         // Twice each, all that is here: the venue leaves an allowance each time.
         bytes memory vault = abi.encodePacked(uint8(0x13), address(venue), tokens[A], weighted, uint8(0));
         bytes memory pool = abi.encodePacked(uint8(0x14), address(venue), tokens[A], uint8(0x01), uint8(0));
-        executor.execute(abi.encodePacked(uint8(1), address(usdt), vault, vault, pool, pool));
+        executor.execute(abi.encodePacked(uint8(1), uint8(1), address(usdt), vault, vault, pool, pool));
         assertEq(usdt.allowance(address(executor), address(venue)), 0);
         assertEq(usdt.balanceOf(address(venue)), 16e6);
         assertEq(usdt.balanceOf(address(this)), 14e6);

@@ -479,6 +479,7 @@ contract GuardTest is Test {
         Guard.valuate(b);
         assertEq(b.nav, 100e18);
         assertEq(b.gap, 40e18);
+        assertEq(b.targets.length, 2);
     }
 
     function test_target_values_are_rounded_down() external pure {
@@ -522,6 +523,14 @@ contract GuardTest is Test {
         b.balances[1] += 1;
         vm.expectRevert(abi.encodeWithSelector(Guard.TooWide.selector, 2 ** 190, 190));
         libraries.checkDrift(b, 0);
+    }
+
+    function test_what_a_batch_did_has_192_bits() external {
+        Before memory b = _pair(1, 2 ** 75, 0, 1);
+        vm.expectPartialRevert(Guard.TurnoverBudgetExceeded.selector);
+        libraries.judge(b, _two(2 ** 117 - 2, 1), _loose());
+        vm.expectPartialRevert(Guard.TooWide.selector);
+        libraries.judge(b, _two(2 ** 117, 1), _loose());
     }
 
     function test_weights_have_64_bits() external {

@@ -12,6 +12,7 @@ from keeper.chain.venues import UniswapV2Venue
 from keeper.devnet import DEV_KEYS, FACTORIES, TOKENS
 from keeper.devnet.world import transact
 from keeper.domain import InputError
+from keeper.routing.steps import Amount, Recipient, Step
 from keeper.submit.auction import (
     Fill,
     deploy_filler,
@@ -25,7 +26,7 @@ from keeper.submit.auction import (
 from keeper.submit.deployer import AuctionConfig, DeployConfig, deploy
 from keeper.submit.errors import SimulationError
 from keeper.submit.order import Order, OrderSell
-from keeper.submit.program import Amount, Recipient, Step, encode_program
+from keeper.submit.program import encode_program
 from keeper.units import WAD
 
 DEPLOYER, KEEPER, STRANGER, SOLVER = DEV_KEYS[:4]

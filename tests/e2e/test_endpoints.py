@@ -14,7 +14,7 @@ from eth_account import Account
 from keeper.chain import artifacts
 from keeper.chain.bindings import view
 from keeper.chain.endpoints import Endpoints
-from keeper.chain.errors import NodeError, RpcError
+from keeper.chain.errors import NodeError, RpcError, WrongChainError
 from keeper.chain.failover import Tolerance
 from keeper.chain.lens import Lens
 from keeper.devnet import DEV_KEYS, FEEDS, TOKENS
@@ -33,7 +33,6 @@ from keeper.devnet.faults import (
     WrongChain,
 )
 from keeper.devnet.world import transact
-from keeper.domain import InputError
 from keeper.submit.deployer import DeployConfig, deploy
 from keeper.submit.signer import LocalSigner
 
@@ -176,10 +175,10 @@ def test_an_endpoint_that_comes_back_with_another_chain_is_not_used(connect, pro
     assert endpoints.status()[0].errors == {"connection": 1, "chain": 1}
 
 
-def test_endpoints_of_another_chain_only_are_bad_input(connect, proxies):
+def test_endpoints_of_another_chain_only_are_the_wrong_ones(connect, proxies):
     for proxy in proxies:
         proxy.set("*", WrongChain(5))
-    with pytest.raises(InputError, match="follows chain 5") as caught:
+    with pytest.raises(WrongChainError, match="follows chain 5") as caught:
         connect().check_chain_id(1)
     line(caught)
 
@@ -192,16 +191,27 @@ def test_the_chain_is_asked_for_anew_before_signing(connect, proxies):
     assert "follows chain 5" in endpoints.status()[0].reason
 
 
-def test_another_chain_than_the_configured_one_is_bad_input(connect):
-    with pytest.raises(InputError, match="those of chain 1, but chain 5"):
+def test_another_chain_than_the_configured_one_is_the_wrong_one(connect):
+    with pytest.raises(WrongChainError, match="are of chain 1, but chain 5"):
         connect().check_chain_id(5)
 
 
 def test_a_fork_with_the_same_chain_id_is_told_apart_by_its_blocks(connect, devnet):
     head = devnet.endpoint.header()
     connect(anchor=(head.number, head.hash)).check_chain_id(1)
-    with pytest.raises(InputError, match=f"follows another chain: its block {head.number} is "):
+    with pytest.raises(WrongChainError, match=f"follows another chain with the same id: its block {head.number} is "):
         connect(anchor=(head.number, "0x" + "ab" * 32)).check_chain_id(1)
+    with pytest.raises(WrongChainError, match=f"has no block {head.number + 1}: it follows another chain"):
+        connect(anchor=(head.number + 1, "0x" + "ab" * 32)).check_chain_id(1)
+
+
+def test_a_chain_that_no_endpoint_follows_is_told_as_long_as_none_is_asked_again(connect, proxies):
+    for proxy in proxies:
+        proxy.set("*", WrongChain(5))
+    endpoints = connect()
+    for _ in range(2):
+        with pytest.raises(WrongChainError, match="follows chain 5"):
+            endpoints.quantity("eth_blockNumber")
 
 
 def test_development_nodes_are_known_through_every_endpoint(connect):
@@ -213,7 +223,7 @@ def test_development_nodes_and_real_ones_do_not_mix(connect, proxies):
     endpoints.header()
     proxies[0].set("web3_clientVersion", Garbage(b'{"jsonrpc": "2.0", "id": 1, "result": "Geth/v1.16"}'))
     proxies[0].set("anvil_nodeInfo", Garbage(b'{"jsonrpc": "2.0", "id": 1, "error": {"code": -32601, "message": "?"}}'))
-    with pytest.raises(InputError, match="these are development nodes, and the other endpoints are not"):
+    with pytest.raises(WrongChainError, match="these are development nodes, and the other endpoints are not"):
         endpoints.is_development_node()
 
 

@@ -3,7 +3,8 @@
 import json
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
@@ -13,19 +14,18 @@ import pytest
 from eth_account.typed_transactions import TypedTransaction
 from hexbytes import HexBytes
 from stage import KEEPER, OWNER, STRANGER, Stage
+from theatre import Theatre, theatre_at
 
 from keeper.chain import bindings
-from keeper.chain.errors import NodeError, RpcError
+from keeper.chain.errors import NodeError, RpcError, WrongChainError
 from keeper.chain.rpc import Endpoint, Header
 from keeper.devnet import Devnet
-from keeper.devnet.world import transact
-from keeper.loop import Outcome, Service, run, tick
+from keeper.loop import Service, run, tick
 from keeper.ops.alerts import AlertsConfig
 from keeper.ops.watch import Watch
-from keeper.submit.engine import Engine
 from keeper.submit.errors import JournalError, LostLease, SendError
-from keeper.submit.journal import Intent, State
-from keeper.submit.relay import PublicMempool, Routing, broadcaster
+from keeper.submit.journal import State
+from keeper.submit.relay import PublicMempool
 from keeper.submit.sender import Sending, Transaction, sign
 
 DEADLINE = Sending().deadline_seconds
@@ -46,109 +46,6 @@ def deployed(devnet, tmp_path_factory) -> Iterator[Stage]:
         stage = Stage(devnet, tmp_path_factory.mktemp("stage"))
         devnet.move_prices({"LINK": "29", "WBTC": "130000", "UNI": "6"})
         yield stage
-
-
-class Theatre:
-    """A live keeper that ticks when told to, on a chain that mines when told to."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.stage, self.devnet, self.endpoint = stage, stage.devnet, stage.endpoint
-        self.services: list[Service] = []
-        self.clock = 0.0
-        self.service = self.start()
-
-    def start(self, clock: Callable[[], float] | None = None) -> Service:
-        service = self.stage.service(clock)
-        self.services.append(service)
-        return service
-
-    def restart(self) -> None:
-        """As after a clean stop."""
-        self.service.close()
-        self.service = self.start()
-
-    @property
-    def engine(self) -> Engine:
-        assert self.service.engine is not None
-        return self.service.engine
-
-    def tick(self, service: Service | None = None) -> Outcome:
-        return tick(service or self.service, self.endpoint.header())
-
-    def mine(self, blocks: int = 1, *, seconds: int | None = None) -> None:
-        self.devnet.mine(blocks, seconds=seconds)
-
-    def intents(self) -> list[Intent]:
-        """Oldest first."""
-        return list(reversed(self.service.journal.intents(100)))
-
-    @property
-    def intent(self) -> Intent:
-        """The only one."""
-        (intent,) = self.intents()
-        return intent
-
-    def pool(self) -> list[str]:
-        """Hashes of the signer's transactions that wait to be mined."""
-        waiting = self.devnet.rpc("txpool_content")["pending"]
-        own = {sender.lower(): by_nonce for sender, by_nonce in waiting.items()}.get(KEEPER.address.lower(), {})
-        return [transaction["hash"] for transaction in own.values()]
-
-    def drop_pool(self) -> None:
-        self.devnet.rpc("anvil_dropAllTransactions")
-
-    def finalise(self) -> None:
-        self.mine(3)
-
-    def move(self, prices: dict[str, str]) -> None:
-        """Moves the market, in a block of its own."""
-        self.devnet.rpc("evm_setAutomine", True)
-        self.devnet.move_prices(prices)
-        self.devnet.rpc("evm_setAutomine", False)
-
-    def change(self, function: str, *arguments: Any) -> None:
-        """A change of the vault's settings, all the way through its timelock."""
-        self.devnet.rpc("evm_setAutomine", True)
-        vault = self.stage.deployment.vault
-        change = bindings.interface("IVaultChanges").encode(function, *arguments)
-        for step in ("submit", "accept"):
-            transact(self.endpoint, vault, bindings.interface("VaultAdmin").encode(step, change), sender=OWNER.address)
-            self.mine(seconds=bindings.view(self.endpoint, "VaultAdmin", vault, "timelock", block="latest"))
-        self.devnet.refresh_feeds()
-        self.devnet.rpc("evm_setAutomine", False)
-
-    def vault_nonce(self) -> int:
-        nonce: int = bindings.view(self.endpoint, "IndexVault", self.stage.deployment.vault, "nonce", block="latest")
-        return nonce
-
-    def refresh(self) -> None:
-        """Lets no price be stale."""
-        self.devnet.rpc("evm_setAutomine", True)
-        self.devnet.refresh_feeds()
-        self.devnet.rpc("evm_setAutomine", False)
-
-    def settle(self) -> Outcome:
-        """Mines what waits, lets it become final, and ticks."""
-        self.finalise()
-        return self.tick()
-
-    def break_wires(self) -> list[bytes]:
-        """No route takes bytes any more; returns where those are noted that were to be sent."""
-        seen: list[bytes] = []
-
-        def broken(raw: bytes, *_: int) -> str:
-            seen.append(raw)
-            raise SendError("the wire is cut")
-
-        self.engine._broadcast = broken
-        return seen
-
-    def swallow(self) -> None:
-        """The route takes all bytes, and no miner ever sees them."""
-        self.engine._broadcast = lambda *_: "a relay that keeps what it gets"
-
-    def mend_wires(self) -> None:
-        self.engine._broadcast = broadcaster(Routing(), self.endpoint, self.engine.signer.address)
 
 
 class Node(Endpoint):
@@ -197,18 +94,10 @@ def fields_of(raw: bytes) -> dict[str, Any]:
 
 
 @pytest.fixture
-def theatre(deployed, devnet, tmp_path, monkeypatch) -> Iterator[Theatre]:
+def theatre(deployed, tmp_path, monkeypatch) -> Iterator[Theatre]:
     monkeypatch.setenv("KEEPER_KEY", deployed.key)
-    stage = deployed.at(tmp_path)
-    devnet.refresh_feeds()
-    devnet.rpc("evm_setAutomine", False)
-    theatre = Theatre(stage)
-    yield theatre
-    for service in theatre.services:
-        service.close()
-    # Taking the chain back does not empty the pool, and a later test would find this one's transaction mined.
-    theatre.drop_pool()
-    devnet.rpc("evm_setAutomine", True)
+    with theatre_at(deployed.at(tmp_path)) as theatre:
+        yield theatre
 
 
 # Written down first
@@ -509,6 +398,50 @@ def test_expired_bytes_that_surface_late_are_harmless(theatre):
     assert second.id == theatre.intents()[1].id
 
 
+def test_a_batch_in_the_place_of_an_expired_one_stays_below_the_gas_price_ceiling(theatre):
+    theatre.swallow()
+    theatre.tick()
+    ceiling = theatre.intent.attempts[0].max_fee
+    theatre.mine(3, seconds=DEADLINE + 1)
+    theatre.engine.max_gas_price = ceiling
+    theatre.tick()
+    _, second = theatre.intents()
+    assert second.attempts[0].max_fee == ceiling
+
+
+# A node that is not to be believed
+
+
+@pytest.mark.parametrize("answer", ["0x5", hex(137)])
+def test_a_node_that_follows_another_chain_by_now_ends_no_intent(theatre, answer):
+    theatre.swallow()
+    theatre.tick()
+    foreign(theatre)
+    theatre.finalise()
+    theatre.engine.endpoint = Garbled(theatre.endpoint, "eth_chainId", answer)
+    with pytest.raises(WrongChainError, match=f"follows chain {int(answer, 16)}"):
+        theatre.tick()
+    assert theatre.intent.state == State.SIGNED
+
+
+def test_a_node_that_follows_another_chain_by_now_gets_nothing_signed(theatre):
+    theatre.engine.endpoint = Garbled(theatre.endpoint, "eth_chainId", "0x5")
+    with pytest.raises(WrongChainError):
+        theatre.tick()
+    assert (theatre.intent.state, theatre.intent.attempts, theatre.pool()) == (State.COMMITTED, [], [])
+
+
+def test_a_node_that_is_behind_what_the_keeper_has_seen_is_not_planned_on(theatre):
+    theatre.tick()
+    theatre.settle()
+    head = theatre.endpoint.header()
+    final = theatre.intent.attempts[0].receipt.block_number
+    with pytest.raises(RpcError, match="the node is behind"):
+        tick(theatre.service, theatre.endpoint.header(final - 1))
+    assert len(theatre.intents()) == 1
+    assert tick(theatre.service, head).status == "hold"
+
+
 # Others at the same account nonce
 
 
@@ -623,6 +556,44 @@ def test_a_lost_journal_uses_up_the_account_nonce_and_waits_before_it_plans_agai
     cancelled, planned = theatre.intents()
     assert (cancelled.state, cancelled.account_nonce) == (State.CANCELLED, nonce)
     assert (planned.account_nonce, planned.vault_nonce) == (nonce + 1, 2)
+
+
+def test_a_keeper_that_dies_while_it_catches_up_uses_up_one_account_nonce(theatre, monkeypatch):
+    theatre.tick()
+    theatre.settle()
+    theatre.service.close()
+    theatre.stage.journal_file.unlink()
+    theatre.service = theatre.start()
+    nonce = theatre.stage.account_nonce()
+
+    def die(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    for _ in range(2):  # wherever it takes note of what it has learnt
+        with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+            patch.setattr(theatre.service.journal, "know", die)
+            theatre.tick()
+        theatre.restart()
+        theatre.finalise()
+    assert theatre.tick().status == "hold"
+    assert [intent.state for intent in theatre.intents()] == [State.CANCELLED]
+    assert theatre.stage.account_nonce() == nonce + 1
+
+
+def test_a_keeper_that_catches_up_waits_until_the_account_nonce_is_used_however_long_that_takes(theatre):
+    theatre.tick()
+    theatre.settle()
+    theatre.service.close()
+    theatre.stage.journal_file.unlink()
+    theatre.service = theatre.start()
+    theatre.swallow()
+    for _ in range(5):
+        assert theatre.tick().status == "waiting"
+        theatre.finalise()
+    theatre.mend_wires()
+    assert theatre.tick().status == "waiting"
+    theatre.settle()
+    assert [intent.state for intent in theatre.intents()] == [State.CANCELLED]
 
 
 def test_an_old_copy_of_the_journal_sends_nothing_twice(theatre):
@@ -844,6 +815,30 @@ def test_three_batches_that_came_to_nothing_are_a_breaker_until_it_is_resumed(th
     theatre.service.journal.resume()
     theatre.mine()
     assert theatre.tick().status == "sent"
+
+
+def test_a_price_that_jumped_while_the_keeper_waited_is_a_breaker(theatre):
+    theatre.stage.configure(breakers={"max_price_jump": 0.1})
+    theatre.restart()
+    theatre.tick()
+    theatre.mine()
+    assert theatre.tick().status == "waiting"
+    theatre.move({"WBTC": "110000"})
+    theatre.mine(2)
+    outcome = theatre.tick()
+    assert (outcome.status, len(theatre.intents())) == ("refused", 1)
+    assert outcome.reason.startswith("the price of WBTC went from $130,000.00 to $110,000.00 in one tick")
+
+
+def test_a_price_that_jumped_before_a_tick_failed_is_compared_with_what_that_tick_saw(theatre):
+    theatre.stage.configure(breakers={"max_price_jump": 0.1})
+    theatre.restart()
+    theatre.devnet.rpc("anvil_setBalance", KEEPER.address, "0x1")
+    with pytest.raises(SendError, match="send it some"):
+        theatre.tick()
+    assert theatre.service.journal.last_snapshot().block.hash == theatre.endpoint.header().hash
+    theatre.move({"WBTC": "110000"})
+    assert theatre.tick().reason.startswith("the price of WBTC went from $130,000.00 to $110,000.00 in one tick")
 
 
 def test_why_a_tick_failed_is_written_down(theatre):

@@ -11,53 +11,16 @@ import pytest
 import yaml
 from pyarrow import parquet
 
-from keeper.chain import artifacts
-from keeper.cli import main
-from keeper.devnet import DEV_KEYS, FACTORIES, TOKENS
-from keeper.devnet.world import transact
-from keeper.submit.deployer import DeployConfig, deploy
+from keeper.devnet import DEV_KEYS
 
 OWNER, KEEPER = DEV_KEYS[:2]
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(devnet, tmp_path, capsys, monkeypatch) -> Run:
+def run(place) -> Run:
     """The command `keeper` beside a vault that is off its weights."""
-    config = DeployConfig.load(artifacts.ROOT / "examples" / "deploy.yaml")
-    devnet.refresh_feeds()
-    deployment = deploy(
-        devnet.endpoint,
-        config,
-        OWNER.address,
-        lambda to, data: transact(devnet.endpoint, to, data, sender=OWNER.address),
-        lambda _: None,
-    )
-    devnet.mine(seconds=config.limits.cooldown)
-    devnet.move_prices({"LINK": "29", "WBTC": "130000", "UNI": "6"})
-    deployment.save(tmp_path / "vault.json")
-    (tmp_path / "ballast.yaml").write_text(
-        yaml.safe_dump(
-            {
-                "chain": {"rpc_url": devnet.url, "chain_id": 1},
-                "deployment": "vault.json",
-                "venues": [{"kind": kind, "factory": FACTORIES[kind]} for kind in ("uniswap_v2", "uniswap_v3")],
-                "connectors": [TOKENS["USDT"].address, TOKENS["DAI"].address],
-                "policy": {"trigger": {"kind": "band", "absolute": 0.02}, "tracking_penalty": 0.5},
-                "signer": {"kind": "environment", "variable": "KEEPER_KEY"},
-                "sending": {"poll_seconds": 0.01},
-            }
-        )
-    )
-    monkeypatch.setenv("KEEPER_KEY", KEEPER.private_key)
-
-    def command(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exited:
-            main([*map(str, arguments), "--config", str(tmp_path / "ballast.yaml")])
-        return int(exited.value.code or 0), *capsys.readouterr()
-
-    return command
+    return place.run
 
 
 def history(run: Run, *options: object):

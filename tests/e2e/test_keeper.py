@@ -6,143 +6,34 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
-import yaml
 from eth_abi.abi import encode
 from eth_account import Account
 from eth_utils.abi import function_signature_to_4byte_selector as selector
 from eth_utils.address import to_checksum_address
+from place import KEEPER, OWNER, POLICY, STRANGER, VENUES
 
 from keeper.chain import artifacts, bindings
-from keeper.chain.deployment import Deployment
-from keeper.chain.errors import NodeError, RpcError
+from keeper.chain.errors import NodeError, RpcError, WrongChainError
 from keeper.chain.lens import explain_price_error
-from keeper.chain.rpc import Endpoint
-from keeper.cli import main
-from keeper.config import Config
-from keeper.devnet import DEV_KEYS, FACTORIES, TOKENS, Devnet
+from keeper.devnet import FACTORIES, TOKENS
 from keeper.devnet.tables import BALANCER_VAULT, POOL_MANAGER
 from keeper.devnet.world import transact
 from keeper.domain import InputError, load_snapshot
-from keeper.loop import Keeper, evaluate, plan
+from keeper.loop import plan
 from keeper.ops.preflight import Surroundings, preflight
-from keeper.submit.deployer import DeployConfig, deploy
+from keeper.policy import decide
 from keeper.submit.errors import SendError, SimulationError
 from keeper.submit.order import ZERO_ADDRESS, Order
 from keeper.submit.relay import PublicMempool
 from keeper.submit.sender import Sending, Transaction, fees, prepare, rebalanced, sign, simulate
 from keeper.submit.signer import EnvironmentKey, unlock
 
-OWNER, KEEPER, STRANGER = DEV_KEYS[:3]
-VENUES = [
-    {"kind": "uniswap_v2", "factory": FACTORIES["uniswap_v2"]},
-    {"kind": "uniswap_v3", "factory": FACTORIES["uniswap_v3"]},
-]
 KINDS = ("uniswap_v2", "uniswap_v3", "uniswap_v4", "balancer_v2")
-POLICY = {"trigger": {"kind": "band", "absolute": 0.02}, "tracking_penalty": 0.5}
 IMPATIENT = Sending(timeout_seconds=30, poll_seconds=0.01)
-
-
-class Place(SimpleNamespace):
-    """A devnet with a vault on it and a keeper's configuration beside it; `run` is the command `keeper`."""
-
-    devnet: Devnet
-    deployment: Deployment
-    path: Path
-    run: Callable[..., tuple[int, str, str]]
-
-    @property
-    def endpoint(self) -> Endpoint:
-        return self.devnet.endpoint
-
-    @property
-    def keeper(self) -> Keeper:
-        return Keeper.assemble(Config.load(self.path))
-
-    def configure(self, **changes: Any) -> None:
-        config = yaml.safe_load(self.path.read_text()) | changes
-        self.path.write_text(yaml.safe_dump(config))
-
-    def redeploy(self, **changes: Any) -> None:
-        """Writes another deployment file than the true one."""
-        self.deployment.model_copy(update=changes).save(self.path.parent / "vault.json")
-
-    def balances(self) -> dict[str, int]:
-        vault = self.deployment.vault
-        tokens = bindings.view(self.endpoint, "IndexVault", vault, "assets", block="latest")
-        amounts = bindings.view(self.endpoint, "IndexVault", vault, "balances", block="latest")
-        return dict(zip(tokens, amounts, strict=True))
-
-    def as_owner(self, function: str, *arguments: Any) -> None:
-        data = bindings.interface("VaultAdmin").encode(function, *arguments)
-        transact(self.endpoint, self.deployment.vault, data, sender=OWNER.address)
-
-    def change(self, function: str, *arguments: Any) -> None:
-        """A change of settings, all the way through the timelock and the cooldown that it restarts."""
-        data = bindings.interface("IVaultChanges").encode(function, *arguments)
-        self.as_owner("submit", data)
-        self.devnet.mine(
-            seconds=bindings.view(self.endpoint, "VaultAdmin", self.deployment.vault, "timelock", block="latest")
-        )
-        self.as_owner("accept", data)
-        self.devnet.mine(seconds=self.keeper.read().vault.limits.cooldown)
-        self.devnet.refresh_feeds()
-
-
-@pytest.fixture
-def place(devnet, tmp_path, capsys, monkeypatch) -> Place:
-    config = DeployConfig.load(artifacts.ROOT / "examples" / "deploy.yaml")
-    devnet.refresh_feeds()
-    deployment = deploy(
-        devnet.endpoint,
-        config,
-        OWNER.address,
-        lambda to, data: transact(devnet.endpoint, to, data, sender=OWNER.address),
-        lambda _: None,
-    )
-    devnet.mine(seconds=config.limits.cooldown)
-    # Two assets rise and one falls, so that there is something to sell and something to buy.
-    devnet.move_prices({"LINK": "29", "WBTC": "130000", "UNI": "6"})
-    deployment.save(tmp_path / "vault.json")
-    path = tmp_path / "ballast.yaml"
-    path.write_text(
-        yaml.safe_dump(
-            {
-                "chain": {"rpc_url": devnet.url, "chain_id": 1},
-                "deployment": "vault.json",
-                "venues": VENUES,
-                "connectors": [TOKENS["USDT"].address, TOKENS["DAI"].address],
-                "policy": POLICY,
-                "signer": {"kind": "environment", "variable": "KEEPER_KEY"},
-                "sending": {"poll_seconds": 0.01},
-            }
-        )
-    )
-    monkeypatch.setenv("KEEPER_KEY", KEEPER.private_key)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exited:
-            main([*map(str, arguments), "--config", str(path)])
-        return int(exited.value.code or 0), *capsys.readouterr()
-
-    return Place(devnet=devnet, deployment=deployment, path=path, run=run)
-
-
-@pytest.fixture
-def manual_mining(devnet) -> Iterator[None]:
-    """Blocks only when asked for."""
-    devnet.rpc("evm_setAutomine", False)
-    yield
-    # Taking the chain back does not empty the pool, and a later test would find this one's transaction mined.
-    devnet.rpc("anvil_dropAllTransactions")
-    devnet.rpc("evm_setAutomine", True)
 
 
 def assert_one_line(stderr: str, *parts: str) -> None:
@@ -459,7 +350,7 @@ def test_another_chain_with_the_same_id_is_one_line(place, command):
     place.redeploy(deployment_block=block.model_copy(update={"hash": "0x" + "00" * 32}))
     code, _, err = place.run(*command)
     assert code == 2
-    assert_one_line(err, "this is another chain with the same id")
+    assert_one_line(err, "follows another chain with the same id")
 
 
 def test_a_chain_that_is_behind_the_deployment_is_one_line(place):
@@ -467,7 +358,7 @@ def test_a_chain_that_is_behind_the_deployment_is_one_line(place):
     place.redeploy(deployment_block=block.model_copy(update={"number": 10**9}))
     code, _, err = place.run("status")
     assert code == 2
-    assert_one_line(err, "before the deployment in block 1000000000")
+    assert_one_line(err, "has no block 1000000000: it follows another chain, or is not in sync")
 
 
 @pytest.mark.parametrize("command", [["check"], ["status"], ["run", "--once", "--live"]])
@@ -644,8 +535,9 @@ def batch(place):
     """A reading, the decision made at it, the encoded order and a signer."""
     keeper = place.keeper
     reading = keeper.read()
-    decision = evaluate(keeper, reading)
-    order = plan(reading, decision, 300)
+    snapshot = reading.snapshot()
+    decision = decide(snapshot, keeper.config.policy)
+    order = plan(reading, snapshot, decision, 300)
     signer = unlock(EnvironmentKey(kind="environment", variable="KEEPER_KEY"))
     return SimpleNamespace(
         endpoint=place.endpoint, reading=reading, decision=decision, order=order, signer=signer, sending=IMPATIENT
@@ -689,7 +581,7 @@ def test_a_transaction_is_signed_by_its_sender_only(batch):
 
 
 def test_a_transaction_is_not_signed_for_another_chain(batch):
-    with pytest.raises(InputError, match="chain_id 10"):
+    with pytest.raises(WrongChainError, match="chain_id 10"):
         sign(batch.endpoint, batch.signer, replace(prepared(batch), chain_id=10))
 
 

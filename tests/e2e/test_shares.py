@@ -20,7 +20,7 @@ DEPOSIT = 10**12
 @pytest.fixture
 def share(devnet: Devnet) -> str:
     """A share of USDC that is worth one."""
-    created = transact(devnet.endpoint, None, constructor_call("DevShare", USDC))
+    created = transact(devnet.endpoint, None, constructor_call("DevShare", USDC, 0))
     address = to_checksum_address(created["contractAddress"])
     devnet.deal(USDC, DEPOSITOR, DEPOSIT)
     transact(devnet.endpoint, USDC, ERC20.encode("approve", address, DEPOSIT), sender=DEPOSITOR)

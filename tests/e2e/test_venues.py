@@ -26,8 +26,9 @@ from keeper.devnet.tables import BALANCER_AUTHORIZER, OPERATOR, POOL_MANAGER, WE
 from keeper.devnet.world import impersonate, transact
 from keeper.domain import InputError, Swap
 from keeper.pools import Pool
+from keeper.routing.steps import plan_steps
 from keeper.submit.deployer import DeployConfig, deploy
-from keeper.submit.program import encode_program, plan_steps, v4_key
+from keeper.submit.program import encode_program, v4_key
 
 OWNER, _, STRANGER = (key.address for key in DEV_KEYS[:3])
 V2 = UniswapV2Venue(kind="uniswap_v2", factory=FACTORIES["uniswap_v2"])
@@ -123,7 +124,7 @@ def test_a_program_through_every_kind_pays_what_was_predicted(devnet, lens):
     for token, sold in sells.items():
         devnet.deal(token, recipients.get(token, executor), sold)
     before = {symbol: held(devnet, token.address, STRANGER) for symbol, token in TOKENS.items()}
-    program = encode_program(steps, sells.keys() - recipients.keys())
+    program = encode_program(steps, {token: sold for token, sold in sells.items() if token not in recipients})
     receipt = transact(
         devnet.endpoint, executor, selector("execute(bytes)") + encode(["bytes"], [program]), sender=STRANGER
     )

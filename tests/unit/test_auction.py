@@ -4,8 +4,9 @@ import pytest
 from builders import LINK, USDC, WBTC, WETH
 
 from keeper.chain.errors import OracleRefused, Refused
-from keeper.chain.lens import AuctionTerms, Reading, TokenFacts, VaultFacts, VaultLimits
+from keeper.chain.lens import AuctionTerms, Reading, TokenFacts, VaultFacts
 from keeper.domain import Block, InputError, Token
+from keeper.domain.limits import VaultLimits
 from keeper.submit.auction import build_fill_order, elapsed_until, obstacle, plan_fill, slippage_after
 from keeper.submit.order import Order
 from keeper.units import WAD
@@ -33,6 +34,7 @@ def reading(*dollars: float, **changes: object) -> Reading:
     """A vault of four assets worth so much, equal targets, in an auction that was opened just now."""
     facts = VaultFacts(
         address="0x" + "aa" * 20,
+        assets=tuple(coin.address for coin in COINS),
         nonce=7,
         total_supply=WAD,
         epoch=2,
@@ -168,7 +170,7 @@ def test_an_order_goes_through_the_filler_and_back():
     assert [(buy.index, buy.min_amount) for buy in order.buys] == [(leg.index, leg.amount) for leg in fill.buys]
     sells_token0 = fill.sells[0].token < fill.buys[0].token
     op = bytes([0 | sells_token0 << 3 | 2 << 4 | 1 << 6])
-    assert order.route == b"\x00" + op + bytes.fromhex(FILLER[2:]) + bytes(3) + fill.sells[0].amount.to_bytes(16)
+    assert order.route == bytes(2) + op + bytes.fromhex(FILLER[2:]) + bytes(3) + fill.sells[0].amount.to_bytes(16)
 
 
 def test_nothing_stands_in_the_way_of_a_silent_keepers_auction():

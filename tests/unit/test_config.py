@@ -41,6 +41,11 @@ def test_the_minimal_configuration_is_complete(load):
     assert config.signer is None
 
 
+def test_a_signer_may_be_a_key_in_a_kms(load):
+    signer = load(signer={"kind": "aws_kms", "key": "alias/ballast", "region": "eu-central-1"}).signer
+    assert (signer.key, signer.region, signer.endpoint_url) == ("alias/ballast", "eu-central-1", None)
+
+
 def test_an_unknown_key_is_refused_with_the_file_and_the_allowed_ones(load, tmp_path):
     message = refusal(load, conectors=[])
     assert message.startswith(

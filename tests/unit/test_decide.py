@@ -3,20 +3,13 @@ import re
 from itertools import pairwise
 
 import pytest
-from builders import LIMITS, LINK, UNI, USDC, WBTC, WETH, policy, snapshot, v2_pool, v3_pool
+from builders import LIMITS, LINK, POOLS, UNI, USDC, WBTC, WETH, policy, snapshot, v2_pool
 
 from keeper.domain import Decision, InputError, Snapshot
 from keeper.policy import decide
 from keeper.policy.guard import Basket, check_outcome, tightened
 from keeper.units import WAD
 
-POOLS = (
-    v2_pool(1, USDC, WETH, 1e7),
-    v3_pool(2, USDC, WETH, 3e7, fee_pips=500, spacing=10),
-    v2_pool(3, USDC, LINK, 1e7),
-    v3_pool(4, WETH, LINK, 1e7),
-    v3_pool(5, USDC, WBTC, 3e7),
-)
 DRIFTED = {USDC: (0.5, 0.4), WETH: (0.3, 0.3), LINK: (0.1, 0.1), WBTC: (0.1, 0.2)}
 
 
@@ -135,11 +128,11 @@ def test_of_two_widths_either_fires():
     assert decide(facts(), policy(trigger={"kind": "band", "absolute": 0.09, "relative": 0.9})).action == "rebalance"
 
 
-def test_a_quiet_band_is_explained_by_the_furthest_asset():
+def test_a_quiet_band_names_the_asset_nearest_to_its_edge_and_what_is_missing():
     decision = decide(facts(EXACT), policy(trigger={"kind": "band", "absolute": 0.2, "relative": 0.6}))
     assert decision.reason == (
-        "no asset is outside its band (20% of NAV or 60% of the target): USDC is furthest from its target,"
-        " 60% against 50%"
+        "no asset is outside its band: USDC is nearest to its edge (20% of NAV or 60% of the target), 60% against 50%:"
+        " 10% of NAV is missing"
     )
     assert not decision.refused
     assert decision.estimate.drift_before == decision.estimate.drift_after == pytest.approx(0.2)
@@ -152,7 +145,8 @@ def test_a_move_that_costs_more_than_it_brings_is_held_with_the_numbers():
     decision = decide(facts(), policy(tracking_penalty=1e-4))
     assert decision.action == "hold"
     assert re.match(
-        r"rebalancing does not pay: the pools take more for any trade than it takes off a tracking penalty of \$1\.00$",
+        r"rebalancing does not pay: the pools take more for any trade than it takes off a tracking penalty of \$1\.00,"
+        r" and no drift would be large enough$",
         decision.reason,
     )
     assert (decision.swaps, decision.sells, decision.buys) == ((), (), ())

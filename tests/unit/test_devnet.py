@@ -350,6 +350,26 @@ def test_a_move_brings_feeds_and_pools_to_the_new_prices(devnet: Devnet) -> None
     assert disagreements(devnet) == []
 
 
+def test_feeds_can_say_something_else_than_the_pools(devnet: Devnet) -> None:
+    before = devnet.prices()
+    asked_at = devnet.endpoint.header().timestamp
+    devnet.move_prices({"LINK": "30"}, feeds={"LINK": "25", "UNI": before["UNI"]})
+
+    assert devnet.prices() == before | {"LINK": Decimal(25)}
+    (pool,) = (p for p in devnet.pools() if p.kind == "uniswap_v2" and "LINK" in p.symbols)
+    assert float(price(devnet, pool, *pool.symbols) * before["WETH"]) == pytest.approx(30, rel=0.004)
+    # A feed that is not named is silent.
+    updated = {symbol: latest(devnet, "DevFeed", FEEDS[symbol].address, "latestRoundData")[3] for symbol in before}
+    assert {symbol for symbol, at in updated.items() if at > asked_at} == {"LINK", "UNI"}
+
+
+def test_a_pool_may_be_moved_to_where_it_stands_again_and_again(devnet: Devnet) -> None:
+    for _ in range(3):
+        devnet.move_prices({"WETH": "3210.12345678", "LINK": "30.1"})
+
+    assert disagreements(devnet) == []
+
+
 def test_a_crash_beyond_every_narrow_position_can_be_moved_to(devnet: Devnet) -> None:
     devnet.move_prices({"AAVE": "0.5"})
 

@@ -15,14 +15,18 @@ ROOMS = (
     "routing",
     "policy",
     "market",
+    "backtest",
     "chain",
     "submit",
     "ops",
     "devnet",
     "config",
     "loop",
+    "fleet",
     "report",
     "picture",
+    "stress",
+    "commands",
     "cli",
 )
 """Ground floor first."""

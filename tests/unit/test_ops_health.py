@@ -116,13 +116,21 @@ def test_one_late_chain_of_two_is_a_reason(clock):
 def test_a_halted_keeper_is_healthy_and_says_why_it_is_halted(pulse):
     pulse.halt("by hand")
     assert pulse.health(LIMITS).ok
-    assert pulse.health(LIMITS).facts["halted"] == "by hand"
+    assert pulse.health(LIMITS).facts["halted"] == {"main": "by hand"}
 
 
 def test_a_resumed_keeper_is_no_longer_halted(pulse):
     pulse.halt("by hand")
-    pulse.resume()
-    assert pulse.health(LIMITS).facts["halted"] is None
+    pulse.halt(None)
+    assert pulse.health(LIMITS).facts["halted"] == {}
+
+
+def test_a_keeper_that_stands_by_is_healthy_and_says_who_has_the_lease(pulse):
+    pulse.stand_by("another host keeps the lease")
+    assert pulse.health(LIMITS).ok
+    assert pulse.health(LIMITS).facts["standby"] == {"main": "another host keeps the lease"}
+    pulse.stand_by(None)
+    assert pulse.health(LIMITS).facts["standby"] == {}
 
 
 def test_many_threads_may_write_while_one_reads(pulse, clock):
@@ -149,7 +157,8 @@ def test_a_healthy_keeper_answers_200_with_its_ages(server, clock):
     assert json.loads(body) == {
         "ok": True,
         "reasons": [],
-        "halted": None,
+        "halted": {},
+        "standby": {},
         "loop_age_seconds": {"main": 5},
         "head_age_seconds": {"main": 5},
         "head_number": {"main": 7},

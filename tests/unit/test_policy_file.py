@@ -36,6 +36,12 @@ def test_a_policy_survives_its_file():
     assert load_policy(policy.model_dump_json()) == policy
 
 
+def test_a_covariance_can_be_written_in_yaml():
+    rows = "{tokens: [WETH, USDC], matrix: [[1, 0.5], [0.5, 1]]}"
+    asked = load_policy(f"{{trigger: {{kind: always}}, tracking_penalty: 1, covariance: {rows}}}")
+    assert asked.covariance.matrix == ((1, 0.5), (0.5, 1))
+
+
 MISTAKES = [
     ("", "must be a mapping of fields"),
     ("[1]", "must be a mapping of fields"),

@@ -11,7 +11,8 @@ from keeper.pools import (
     UniswapV3Pool,
     UniswapV4Pool,
 )
-from keeper.submit.program import Amount, Recipient, encode_program, plan_steps
+from keeper.routing.steps import Amount, Recipient, plan_steps
+from keeper.submit.program import encode_program
 
 A, B, C = ("0x" + digit * 40 for digit in "abc")
 
@@ -168,7 +169,7 @@ def test_what_is_sold_and_only_passes_from_pool_to_pool_comes_back():
     # 5 of B lie in the executor, and no step takes them: the table must name B.
     steps, recipients = plan_steps([swap(AB2, A, 100, 90), swap(BC2, B, 90, 80)], POOLS, {A: 100, B: 5})
     assert recipients == {A: AB2.address}
-    assert encode_program(steps, [B])[:21].hex() == "01" + "b" * 40
+    assert encode_program(steps, {B: 5})[:22].hex() == "0101" + "b" * 40
 
 
 def test_a_swap_that_spends_what_is_not_there_is_refused():
@@ -184,11 +185,28 @@ def test_a_sold_token_that_no_swap_spends_is_refused():
 
 def test_a_program_is_packed_field_by_field():
     steps, _ = plan_steps([swap(AB3, A, 60, 50), swap(AB2, A, 41, 30)], POOLS, {A: 101})
-    assert encode_program(steps, [A]).hex() == (
-        "01" + "a" * 40  # the one token that passes through
+    assert encode_program(steps, {A: 101}).hex() == (
+        "0100" + "a" * 40  # the one token that passes through; it is spent to the last unit
         + "49" + "13" * 20 + "00" + f"{60:032x}"  # V3, token0 is sold, exact, to the caller
         + "48" + "12" * 20 + "000bb8" + "00" + f"{41:032x}"  # V2 with its fee, likewise
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("swaps", "sent", "table"),
+    [
+        ([swap(AB3, A, 60, 50), swap(BC3, B, 50, 40)], {A: 60}, "0200" + A[2:] + B[2:]),
+        # More of A was sent than is spent.
+        ([swap(AB3, A, 60, 50), swap(BC3, B, 50, 40)], {A: 61}, "0201" + A[2:] + B[2:]),
+        # What the pool yields of B may turn out to be more than is spent.
+        ([swap(AB3, A, 60, 50), swap(BC3, B, 49, 40)], {A: 60}, "0201" + B[2:] + A[2:]),
+        # B is spent whatever it turns out to be, but was sent besides.
+        ([swap(AB3, A, 60, 50), swap(BC3, B, 50, 40)], {A: 60, B: 1}, "0201" + B[2:] + A[2:]),
+    ],
+)
+def test_only_what_may_be_left_is_swept(swaps, sent, table):
+    steps, _ = plan_steps(swaps, POOLS, sent)
+    assert encode_program(steps, sent).hex().startswith(table)
 
 
 def test_a_step_of_each_new_kind_says_what_its_pool_must_be_told():
@@ -217,8 +235,8 @@ def test_a_step_of_each_new_kind_says_what_its_pool_must_be_told():
     ]
     steps, _ = plan_steps(swaps, pools, {A: 60})
     a, b, c = (token[2:] for token in (A, B, C))
-    assert encode_program(steps, [A]).hex() == (
-        "03" + a + b + c
+    assert encode_program(steps, {A: 60}).hex() == (
+        "0303" + a + b + c  # all swept: none of these pools must take all of the amount
         + "0a" + "44" * 20 + b + "0001f4" + "000a" + "00" + f"{60:032x}"  # V4, token0 is sold, exact
         + "3b" + BALANCER_VAULT[2:].lower() + c + "56" * 32 + "01"  # Balancer, chained
         + "74" + "66" * 20 + a + "01" + "02"  # Curve from coin 0 to coin 1, chained, to the caller
@@ -227,8 +245,8 @@ def test_a_step_of_each_new_kind_says_what_its_pool_must_be_told():
 
 def test_a_token_that_only_moves_from_pool_to_pool_is_named_nowhere():
     steps, _ = plan_steps([swap(BC2, C, 60, 50), swap(AB2, B, 50, 40)], POOLS, {C: 60})
-    assert encode_program(steps, []).hex() == (
-        "00"
+    assert encode_program(steps).hex() == (
+        "0000"
         + "a0" + "23" * 20 + "000bb8" + f"{60:032x}"  # V2, token1 is sold, prefunded, to the next pool
         + "70" + "12" * 20 + "000bb8"  # V2, token1 is sold, chained, to the caller
     )  # fmt: skip

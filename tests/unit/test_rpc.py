@@ -6,9 +6,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from keeper.chain.errors import NodeError, RpcError, UnansweredError
+from keeper.chain.errors import NodeError, RpcError, UnansweredError, WrongChainError
 from keeper.chain.rpc import Endpoint, block_tag, seconds_until, secrets_of
-from keeper.domain import InputError
 
 
 class Server(HTTPServer):
@@ -23,6 +22,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if isinstance(request, list):
+            self.batch(request)
+            return
         answer = self.server.answers.get(request["method"], {"error": {"code": -32601, "message": "Method not found"}})
         self.send_response(answer if isinstance(answer, int) else 200)
         for header in self.server.headers.items():
@@ -32,6 +34,13 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(answer)
         elif not isinstance(answer, int):
             self.wfile.write(json.dumps({"jsonrpc": "2.0", "id": request["id"], **answer}).encode())
+
+    def batch(self, requests: list[dict[str, object]]) -> None:
+        """Answers backwards, as a node may, unless it has an answer of its own to all batches."""
+        replies = [{"jsonrpc": "2.0", "id": one["id"], **self.server.answers[one["method"]]} for one in requests]
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.server.answers.get("batch", json.dumps(replies[::-1]).encode()))
 
     def log_message(self, *_: object) -> None:
         pass
@@ -130,9 +139,52 @@ def test_an_error_without_revert_data_has_none(node, endpoint, data):
     assert caught.value.data is None
 
 
-def test_another_chain_is_bad_input(node, endpoint):
+BATCH = [("eth_chainId", ()), ("eth_call", ({}, "latest")), ("eth_gasPrice", ())]
+RESULTS = {"eth_chainId": {"result": "0x1"}, "eth_call": {"result": "0x02"}, "eth_gasPrice": {"result": "0x3"}}
+REVERT = {"error": {"code": 3, "message": "execution reverted", "data": "0x1234"}}
+
+
+def test_a_batch_has_its_results_in_the_order_of_its_requests(node, endpoint):
+    node.answers |= RESULTS
+    assert endpoint.batch(BATCH) == ["0x1", "0x02", "0x3"]
+
+
+def test_a_revert_in_a_batch_is_a_result(node, endpoint):
+    node.answers |= RESULTS | {"eth_call": REVERT}
+    chain, revert, price = endpoint.batch(BATCH)
+    assert (chain, revert.data, price) == ("0x1", b"\x12\x34", "0x3")
+
+
+def test_another_error_in_a_batch_is_one_of_the_batch(node, endpoint):
+    node.answers |= RESULTS | {"eth_call": {"error": {"code": -32000, "message": "header not found"}}}
+    with pytest.raises(NodeError, match="refused eth_call: header not found"):
+        endpoint.batch(BATCH)
+
+
+def test_a_rate_limit_in_a_batch_is_one_of_the_batch(node, endpoint):
+    node.answers |= RESULTS | {"eth_call": {"error": {"code": -32005, "message": "slow down"}}}
+    with pytest.raises(UnansweredError) as caught:
+        endpoint.batch(BATCH)
+    assert caught.value.kind == "rate_limit"
+
+
+@pytest.mark.parametrize("page", [b"<html>", b"[]", b"{}", b"3", b"[3, 4, 5]", b'[{"id": 1, "result": "0x1"}]'])
+def test_what_is_no_answer_to_a_batch_is_garbage(node, endpoint, page):
+    node.answers |= RESULTS | {"batch": page}
+    with pytest.raises(UnansweredError) as caught:
+        endpoint.batch(BATCH)
+    assert caught.value.kind == "garbage"
+
+
+def test_a_node_that_takes_no_batches_is_quoted(node, endpoint):
+    node.answers |= RESULTS | {"batch": b'{"id": null, "error": {"code": -32600, "message": "batches are off"}}'}
+    with pytest.raises(NodeError, match="refused a batch: batches are off"):
+        endpoint.batch(BATCH)
+
+
+def test_another_chain_is_told(node, endpoint):
     node.answers["eth_chainId"] = {"result": "0xa"}
-    with pytest.raises(InputError, match="follows chain 10, but the configuration says chain_id 1"):
+    with pytest.raises(WrongChainError, match="follows chain 10, but the configuration says chain_id 1"):
         endpoint.check_chain_id(1)
 
 

@@ -2,7 +2,7 @@
 
 from keeper.submit.journal.journal import DAY, Journal, Mined, Retention, amounts, reign
 from keeper.submit.journal.models import OPEN, Attempt, Intent, Outcome, State
-from keeper.submit.journal.store import Reign, Store
+from keeper.submit.journal.store import Leases, Reign, Store
 
 __all__ = [
     "DAY",
@@ -10,6 +10,7 @@ __all__ = [
     "Attempt",
     "Intent",
     "Journal",
+    "Leases",
     "Mined",
     "Outcome",
     "Reign",

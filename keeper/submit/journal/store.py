@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock, RLock
 from typing import Any, Final
 
 from alembic import command
@@ -70,6 +72,8 @@ class Store:
             raise InputError(_NO_URL) from None
         self._reading = self.engine.execution_options(reading=True)
         self.reign: Reign | None = None
+        self.turn = RLock()
+        """Held for a tick: vaults of one signer share its reign, and take turns."""
         try:
             self._prepare(create)
         except SQLAlchemyError as error:
@@ -271,6 +275,47 @@ class Reign:
             self._guard.invalidate()  # the session ends, and the lock with it
             self._guard.close()
             self._guard = None
+
+
+class Leases:
+    """The leases that one process holds: vaults of one signer in one journal have one between them. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._held: dict[tuple[str, str], Store] = {}
+        self._users: Counter[Store] = Counter()
+
+    def take(self, url: str, name: str, seconds: int, clock: Callable[[], float]) -> Store:
+        """The database at ``url``, with the right to write to it; to be given back.
+
+        Raises:
+            InputError: the database is not usable.
+            LostLease: another keeper holds the lease, or this process has lost it and not given it back altogether.
+        """
+        with self._lock:
+            store = self._held.get((url, name))
+            if store is None:
+                store = Store(url)
+                try:
+                    Reign(store, name, seconds, clock).begin()
+                except BaseException:
+                    store.close()
+                    raise
+                self._held[url, name] = store
+            elif store.reign is not None:
+                with store.turn:
+                    store.reign.renew()
+            self._users[store] += 1
+            return store
+
+    def give_back(self, store: Store) -> None:
+        """Ends the lease if nobody here needs it any more."""
+        with self._lock:
+            self._users[store] -= 1
+            if self._users[store] <= 0:
+                del self._users[store]
+                self._held = {key: held for key, held in self._held.items() if held is not store}
+                store.close()
 
 
 def _address(url: str) -> URL:

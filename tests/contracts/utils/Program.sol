@@ -46,8 +46,13 @@ library Program {
         return abi.encodePacked(head(tokens), step(tokens, a), step(tokens, b), step(tokens, c));
     }
 
+    /// @notice The table, all of it swept.
     function head(address[] memory tokens) internal pure returns (bytes memory data) {
-        data = abi.encodePacked(uint8(tokens.length));
+        return head(tokens, tokens.length);
+    }
+
+    function head(address[] memory tokens, uint256 swept) internal pure returns (bytes memory data) {
+        data = abi.encodePacked(uint8(tokens.length), uint8(swept));
         for (uint256 i; i < tokens.length; ++i) {
             data = abi.encodePacked(data, tokens[i]);
         }

@@ -1,4 +1,4 @@
-"""The arithmetic of the offline mainnet's market: prices to pool prices, money to liquidity. Pure.
+"""The arithmetic of a market maker: prices to pool prices, money to liquidity. Pure.
 
 Prices are answers of USD feeds, all with the same number of decimals.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import permutations
 from math import isqrt
 from typing import NamedTuple
@@ -60,17 +61,21 @@ def pair_reserves(side0: Side, side1: Side, usd: int) -> tuple[int, int]:
 def pair_trade(reserve0: int, reserve1: int, side0: Side, side1: Side) -> tuple[bool, int]:
     """The input that brings a V2 pair to the feeds' ratio: (whether it is token0, raw amount); amount 0 for none.
 
+    An input that would buy nothing is none: the pair refuses it.
+
     After an input x the constant-product rule leaves (r + x)(r + gx) = r s with g = 0.997, where r is the reserve of
     what comes in, s what the other reserve is worth in it at the new ratio; this solves it for x.
     """
     numerator, denominator = price_ratio(side0, side1)
     zero_for_one = reserve1 * denominator > reserve0 * numerator
     if zero_for_one:
-        reserve, product = reserve0, reserve0 * reserve1 * denominator // numerator
+        reserve, other, product = reserve0, reserve1, reserve0 * reserve1 * denominator // numerator
     else:
-        reserve, product = reserve1, reserve0 * reserve1 * numerator // denominator
+        reserve, other, product = reserve1, reserve0, reserve0 * reserve1 * numerator // denominator
     root = isqrt((1997 * reserve) ** 2 - 4 * 997 * 1000 * (reserve**2 - product))
-    return zero_for_one, max(0, (root - 1997 * reserve) // (2 * 997))
+    amount = max(0, (root - 1997 * reserve) // (2 * 997))
+    bought = 997 * amount * other // (1000 * reserve + 997 * amount)
+    return zero_for_one, amount if bought else 0
 
 
 class Trade(NamedTuple):
@@ -128,12 +133,15 @@ def _gain(pool: MultiTokenPool, pair: tuple[str, str], worth: Mapping[str, float
     return price * worth[token_out] / worth[token_in]
 
 
-def positions(side0: Side, side1: Side, spacing: int, usd: int, *, stable: bool, label: str) -> list[Position]:
+def positions(
+    side0: Side, side1: Side, spacing: int, usd: int, *, stable: bool, label: str, price: int | None = None
+) -> list[Position]:
     """Overlapping positions around the feeds' price that hold about `usd` whole dollars: narrow to unlimited.
 
-    `label` seeds how wide they are: no two pools and no two seeds have the same ranges.
+    `label` seeds how wide they are: no two pools and no two seeds have the same ranges. `price` is the pool's, as
+    sqrtPriceX96, where it is not that of the feeds.
     """
-    price = sqrt_price(side0, side1)
+    price = sqrt_price(side0, side1) if price is None else price
     tick = tick_at_sqrt_price(price)
     placed = []
     left = BPS
@@ -160,6 +168,7 @@ def _value(side0: Side, side1: Side, price: int, ticks: tuple[int, int]) -> int:
     return value
 
 
+@lru_cache(maxsize=4096)
 def jitter(label: str) -> int:
     """A factor between 0.8 and 1.2 in basis points, the same for the same label on every machine."""
     digest = hashlib.sha256(label.encode()).digest()

@@ -8,7 +8,7 @@ from builders import COINS, LINK, UNI, USDC, WBTC, WETH, curve_pool, stable_pool
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keeper.devnet.market import BPS, Side, jitter, pair_reserves, pair_trade, positions, sqrt_price, vault_trades
+from keeper.market.liquidity import BPS, Side, jitter, pair_reserves, pair_trade, positions, sqrt_price, vault_trades
 from keeper.pools import MultiTokenPool
 from keeper.pools.tick_math import sqrt_price_at_tick
 
@@ -54,6 +54,18 @@ def test_the_trade_of_a_pair_ends_at_the_feeds_ratio(side0: Side, side1: Side, p
 
 def test_a_pair_at_the_feeds_ratio_is_not_traded() -> None:
     assert pair_trade(10**10, 10**10, DOLLAR, DOLLAR)[1] == 0
+
+
+@given(st.integers(-5_000, 5_000))
+def test_a_trade_of_a_pair_buys_something_or_is_none(step: int) -> None:
+    bitcoin = Side(8, 121_500 * 10**8)  # a unit of it is worth a thousand of the other's
+    reserve0, reserve1 = pair_reserves(bitcoin, DOLLAR, 1_000_000)
+
+    moved = bitcoin._replace(price=bitcoin.price + step)
+    zero_for_one, amount = pair_trade(reserve0, reserve1, moved, DOLLAR)
+
+    after0, after1 = after(reserve0, reserve1, zero_for_one, amount)
+    assert amount == 0 or (after1 < reserve1 if zero_for_one else after0 < reserve0)
 
 
 @pytest.mark.parametrize("spacing", [1, 10, 60, 200])

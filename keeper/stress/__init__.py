@@ -1,0 +1,1 @@
+"""What happens to a vault on its worst days: on the embedded chain, by the real contracts, and in simulation."""

@@ -1,0 +1,55 @@
+"""A series of gas prices from a file."""
+
+import gzip
+
+import pytest
+
+from keeper.backtest import load_setup
+from keeper.domain import InputError
+from keeper.market.gas import GWEI, GasFile, GasMeter
+
+
+def test_a_price_holds_until_the_next(tmp_path):
+    path = tmp_path / "gas.csv"
+    path.write_text("time,base_fee_wei,priority_fee_wei\n100,5,1\n200,7,2\n")
+    meter = GasMeter(GasFile(file=str(path)))
+    assert [meter.at(time) for time in (0, 100, 199, 200, 10**9)] == [(5, 1), (5, 1), (5, 1), (7, 2), (7, 2)]
+
+
+def test_the_priority_fee_may_be_left_out_and_the_file_gzipped(tmp_path):
+    path = tmp_path / "gas.csv.gz"
+    path.write_bytes(gzip.compress(b"base_fee_wei,time\n5,100\n"))
+    assert list(GasFile(file=str(path))) == [(100, 5, GWEI)]
+    assert list(GasFile(file=str(path), priority_fee_wei=3)) == [(100, 5, 3)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("time,base_fee_wei\n100,5\n100,6\n", "row 3: 100 comes after 100: sort it by time"),
+        ("time,base_fee_wei\n100,5\n90,6\n", "row 3: 90 comes after 100"),
+        ("time,base_fee_wei\n100,-5\n", "row 2: '-5' is no whole number"),
+        ("time,base_fee_wei\n100,1.5\n", "row 2: '1.5' is no whole number"),
+        ("time,base_fee_wei\nnoon,5\n", "row 2: 'noon' is no whole number"),
+        ("time,base_fee_wei\n100\n", "row 2: '' is no whole number"),
+        ("time,gwei\n100,5\n", "there is no column base_fee_wei"),
+        ("time,base_fee_wei\n", "there are no rows"),
+        ("", "there is no column time"),
+    ],
+)
+def test_bad_rows_are_named(tmp_path, text, message):
+    path = tmp_path / "gas.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        list(GasFile(file=str(path)))
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match=r"cannot read the gas file .*none\.csv"):
+        list(GasFile(file=str(tmp_path / "none.csv")))
+
+
+def test_a_setup_file_may_name_it():
+    setup = load_setup("gas: {file: gas.csv}")
+    assert setup.gas == GasFile(file="gas.csv")
+    assert load_setup(setup.model_dump_json()) == setup
