@@ -28,6 +28,7 @@ from keeper.commands.options import print_json as _print_json
 from keeper.commands.stress import stress
 from keeper.commands.sweep import sweep
 from keeper.commands.targets import targets
+from keeper.commands.train import train
 from keeper.domain.errors import InputError
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ app.add_command(backtest)
 app.add_command(targets)
 app.add_command(stress)
 app.add_command(sweep)
+app.add_command(train)
 
 
 @app.command()
