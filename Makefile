@@ -54,7 +54,6 @@ slither: setup .venv-proof/.ready ## static analysis
 	@$(FORGE) build --build-info --ast --out .build/slither --skip 'tests/**' --quiet
 	@PATH="$(CURDIR)/node_modules/.bin:$$PATH" .venv-proof/bin/slither . --config-file slither.config.json
 
-# Not a part of `check`: it asks as many questions as there are packages, and its answer changes when the tree does not.
 audit: setup .venv-audit/.ready ## known vulnerabilities of the locked dependencies, where an advisory source can be reached
 	@.venv-audit/bin/python scripts/audit.py
 
@@ -70,12 +69,13 @@ chaos: setup ## 300 kills, every kind of fault and a soak: is anything sent twic
 soak: setup ## 2,000 blocks of moving prices and a node that fails now and then
 	@$(BIN)/python benchmarks/chaos.py --soak-only --blocks 2000
 
-check: setup ## lint, types, format, import rule
+check: setup ## lint, types, format, import rule; known vulnerabilities, where a source answers at once
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(FORGE) fmt --check
 	@$(BIN)/pytest -q tests/unit/test_import_rule.py
+	@$(BIN)/python scripts/audit.py --quick
 
 format: setup ## rewrite Python and Solidity in the house format
 	@$(BIN)/ruff format .
