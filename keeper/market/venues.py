@@ -16,8 +16,8 @@ aside; x > 0 where the pool overprices token0).
 
 What x should be is a float; what the pool does is one exact swap of `keeper.pools` for each step in which it is to move
 by more than one trade of the flow would move it. Liquidity providers keep a pool's depth in dollars, and concentrated
-positions around the price, within `_SLACK` and `_INNER`; that can be switched off. Their loss to arbitrageurs is
-theirs. Sources and what this leaves out: docs/backtest.md.
+positions around the price: every pool is looked at in every step, and placed anew where it is off by `_SLACK` or
+`_INNER`; that can be switched off. What they lose to arbitrageurs is theirs. Sources and what this leaves out: docs/backtest.md.
 """
 
 from __future__ import annotations
@@ -36,14 +36,17 @@ from keeper.market.liquidity import Side, pair_reserves, positions, sqrt_price
 from keeper.pools import SwapError, Tick, UniswapV2Pool, UniswapV3Pool, UniswapV4Pool
 from keeper.pools.base import FeePips, Model
 from keeper.pools.tick_math import MAX_SQRT_PRICE, MIN_SQRT_PRICE, Q96, tick_at_sqrt_price
+from keeper.routing.jit import kernel
 from keeper.units import Number
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 TradingPool = UniswapV2Pool | UniswapV3Pool | UniswapV4Pool
 
 _LUMP = 0.25
 """A pool is swapped once it is to move by this part of its fee, or as one average trade moves it, if that is less."""
-_SLACK = 0.025
+_SLACK = 0.04
 """How far a pool's depth may be off before its liquidity is placed anew."""
 _INNER = 0.03
 """And its price, in logarithm, from where the liquidity was placed; a hundredth of that for pegged pairs."""
@@ -201,27 +204,26 @@ class Venues:
 
         ``gas_usd`` is what an arbitrage pays for gas. The pools themselves are left for `settle`.
         """
-        before = self._market()
+        _follow(
+            self._wanted,
+            self._arbitraged,
+            self._log_prices,
+            log_prices,
+            self._i0,
+            self._i1,
+            self._log_depth,
+            self._edge,
+            self._kept,
+            self._draw(),
+            *self._law(float(seconds)),
+            gas_usd,
+        )
         self._log_prices = log_prices
-        x = self._wanted - before
-        if seconds > 0:
-            change = self._market() - before
-            decay, ramp, spread = self._law(float(seconds))
-            x = decay * x - ramp * change + spread * self._draw()
-        else:
-            x = self._wanted - self._market()
-        depth = self.depth()
-        beyond = 2 * np.arccosh(1 + gas_usd * np.sqrt(self._kept) / (2 * depth))
-        off = np.abs(x) > self._edge + beyond
-        if off.any():
-            x = np.where(off, np.copysign(self._edge, x), x)
-            self._arbitraged |= off
-        self._wanted = x + self._market()
 
     def _law(self, seconds: float) -> tuple[float, float, float]:
         """What is left of x, how much of the market's move shows in it, and the deviation of the noise."""
         theta, sigma = self._theta, self._sigma
-        if theta == 0:
+        if theta * seconds == 0:
             return 1.0, 1.0, sigma * sqrt(seconds)
         gone = -expm1(-theta * seconds)
         return 1 - gone, gone / (theta * seconds), sigma * sqrt(-expm1(-2 * theta * seconds) / (2 * theta))
@@ -321,6 +323,39 @@ class Venues:
         """As `depth`, of one pool."""
         both = self._log_prices[self._i0[j]] + self._log_prices[self._i1[j]]
         return exp(float(self._log_depth[j] + both / 2))
+
+
+@kernel
+def _follow(  # noqa: PLR0917  a kernel takes no keywords
+    wanted: Floats,
+    arbitraged: Flags,
+    before: Floats,
+    log_prices: Floats,
+    place0: Ints,
+    place1: Ints,
+    log_depth: Floats,
+    edge: Floats,
+    kept: Floats,
+    normals: Floats,
+    decay: float,
+    ramp: float,
+    spread: float,
+    gas_usd: float,
+) -> None:
+    """Moves every pool with the market from ``before`` to ``log_prices``, by the formulas at the top of this module.
+
+    ``wanted``, the log prices that flow and arbitrage bring the pools to, and ``arbitraged`` are written.
+    """
+    for j in range(len(wanted)):
+        i0, i1 = place0[j], place1[j]
+        old, new = before[i0] - before[i1], log_prices[i0] - log_prices[i1]
+        x = decay * (wanted[j] - old) - ramp * (new - old) + spread * normals[j]
+        depth = np.exp(log_depth[j] + (log_prices[i0] + log_prices[i1]) / 2)
+        beyond = 2 * np.arccosh(1 + gas_usd * np.sqrt(kept[j]) / (2 * depth))
+        if abs(x) > edge[j] + beyond:
+            x = edge[j] if x > 0 else -edge[j]
+            arbitraged[j] = True
+        wanted[j] = x + new
 
 
 def _input(reserve: int, move: float, kept: float) -> int:
