@@ -5,6 +5,7 @@ import json
 from contextlib import redirect_stdout
 from html.parser import HTMLParser
 from operator import length_hint
+from pathlib import Path
 
 import pytest
 from pyarrow import parquet
@@ -253,6 +254,13 @@ def test_what_fails_leaves_the_earlier_result_and_nothing_else(tmp_path):
         fail()
     assert (out / "result.json").read_text() == "one"
     assert [file.name for file in tmp_path.iterdir()] == ["out"]
+
+
+def test_the_folder_one_stands_in_is_foreign_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").write_text("x")
+    with pytest.raises(InputError, match="holds mine"), output_folder(Path()):
+        pass
 
 
 def test_a_file_in_the_way_is_refused(tmp_path):
