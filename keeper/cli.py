@@ -25,9 +25,11 @@ from keeper.chain.errors import Refused, RpcError, WrongChainError
 from keeper.commands.backtest import backtest
 from keeper.commands.options import Command, as_json, config_option, configs_option, log_option
 from keeper.commands.options import print_json as _print_json
+from keeper.commands.stress import stress
+from keeper.commands.sweep import sweep
 from keeper.commands.targets import targets
+from keeper.commands.train import train
 from keeper.domain.errors import InputError
-from keeper.stress.commands import stress
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -72,6 +74,9 @@ def app() -> None:
 
 app.add_command(backtest)
 app.add_command(targets)
+app.add_command(stress)
+app.add_command(sweep)
+app.add_command(train)
 
 
 @app.command()
@@ -503,6 +508,3 @@ def _complain(reason: str) -> None:
 def _stop(reason: str, code: int) -> int:
     _complain(reason)
     return code
-
-
-app.add_command(stress)

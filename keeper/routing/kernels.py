@@ -39,6 +39,18 @@ _FLAT = 0.5
 _LEVEL = 0.01
 """A direction whose second derivative is less than this part of its first counts as flat."""
 _ATTEMPTS = 30
+_TOLERANCE = 1e-11
+"""Imbalance at which the dual has converged, as a part of the basket's value."""
+_GOOD_ENOUGH = 1e-8
+"""Imbalance, as a part of the basket's value, above which the kinks are rounded off."""
+_ROUGHLY = 1e-4
+"""The same where the dual is smoothed: its prices need not be exact."""
+_STEPS = 200
+_FEW_STEPS = 20
+"""Steps after which limits are taken to be too much for it as they are."""
+_FIRST_MULTIPLIER = 0.1
+_BLURS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10, 1e-12)
+"""Barriers at the limits, in turn, as parts of the basket's value."""
 _STABLE_STEPS = 60
 _INSIDE_STEPS = 100
 _BACK = 0.9
@@ -403,8 +415,8 @@ def dual(
     """The dual function at token prices ``nu`` and constraint multipliers, with its gradient and Hessian by both.
 
     With ``softness`` above 0 a curve that costs ``toll`` to use contributes softplus(arb - toll), which is smooth and
-    at most softness * ln 2 more than max(0, arb - toll); with 0 it contributes arb. With ``blur`` above 0 it is the dual
-    of the problem with a logarithmic barrier at every bound and limit; the value then leaves out the barriers' own.
+    at most softness * ln 2 more than max(0, arb - toll); with 0 it contributes arb. With ``blur`` above 0 it is the
+    dual of the problem with a logarithmic barrier at every bound and limit, in value without the barriers' own.
     """
     n, m = len(nu), len(multipliers)
     c = gain - nu
@@ -642,3 +654,116 @@ def trades(
             i, j = j, i
         ways[e], amounts_in[e], amounts_out[e] = way, amount_in, amount_out
         earned[e] = nu[j] * amount_out - nu[i] * amount_in
+
+
+@kernel
+def _leave_alone(
+    nu: Floats,
+    multipliers: Floats,
+    touched: Ints,
+    gain: Floats,
+    excess: Floats,
+    low: Floats,
+    high: Floats,
+    penalty: Floats,
+    rows: Floats,
+    psi: Floats,
+) -> None:
+    """Change the prices of tokens that are not ``touched`` just so far that no change of them is wanted."""
+    n = len(nu)
+    for i in range(n):
+        if touched[i]:
+            continue
+        psi[i] = 0.0
+    for i in range(n):
+        if touched[i]:
+            continue
+        worth = gain[i]
+        for k in range(len(multipliers)):
+            worth -= multipliers[k] * rows[k, i]
+        if penalty.shape[0] == 1:
+            worth -= penalty[0, i] * excess[i]
+        else:
+            for j in range(n):
+                worth -= penalty[i, j] * (excess[j] + psi[j])
+        if (low[i] < 0 and nu[i] > worth) or (high[i] > 0 and nu[i] < worth):
+            nu[i] = max(worth, LEAST_PRICE)
+
+
+@kernel
+def solve(
+    nu: Floats,
+    multipliers: Floats,
+    kinds: Ints,
+    a: Ints,
+    b: Ints,
+    params: Floats,
+    segments: Floats,
+    on: Ints,
+    gain: Floats,
+    excess: Floats,
+    low: Floats,
+    high: Floats,
+    penalty: Floats,
+    rows: Floats,
+    bounds: Floats,
+    toll: Floats,
+    softness: float,
+    psi: Floats,
+    pinned: bool,
+    nav: float,
+    floor: float,
+    ways: Ints,
+    amounts_in: Floats,
+    amounts_out: Floats,
+    earned: Floats,
+) -> tuple[float, int, float]:
+    """The least of the dual over the curves that are ``on``, as `minimise`, and all `trades` at its prices.
+
+    Newton's method as it is, and where it gets stuck between kinks, barriers that round them off less and less. If
+    ``pinned``, only the multipliers are sought. What no curve trades does not change, at a price that fits. ``nav`` is
+    the scale of amounts.
+
+    Returns:
+        The value at the prices found, the steps taken, and the imbalance; infinite if the value is below ``floor``.
+    """
+    n, limited = len(nu), len(multipliers) > 0
+    touched = np.zeros(n, dtype=np.int64)
+    for e in range(len(kinds)):
+        if on[e]:
+            touched[a[e]] = touched[b[e]] = 1
+    least, most = low.copy(), high.copy()
+    apart = 0
+    for i in range(n):
+        if not touched[i] and not pinned and low[i] < high[i]:
+            least[i] = most[i] = 0.0
+            apart += 1
+    value, steps, imbalance = minimise(
+        nu, multipliers, kinds, a, b, params, segments, on, gain, excess, least, most, penalty, rows, bounds, toll,
+        softness, 0.0, psi, pinned, _TOLERANCE * nav, floor, _FEW_STEPS if limited else _STEPS,
+    )  # fmt: skip
+    if imbalance > (_GOOD_ENOUGH if softness == 0 else _ROUGHLY) * nav and not value < floor:
+        multipliers[:] = _FIRST_MULTIPLIER
+        if not pinned:
+            nu[:] = 1.0
+        for blur in _BLURS:
+            _, more, imbalance = minimise(
+                nu, multipliers, kinds, a, b, params, segments, on, gain, excess, least, most, penalty, rows, bounds,
+                toll, softness, blur * nav, psi, pinned, max(_TOLERANCE, blur / 10) * nav, -inf, _STEPS,
+            )  # fmt: skip
+            steps += more
+            value, _, _ = minimise(
+                nu, multipliers, kinds, a, b, params, segments, on, gain, excess, least, most, penalty, rows, bounds,
+                toll, softness, 0.0, psi, pinned, 0.0, -inf, 0,
+            )  # fmt: skip
+            if value < floor:
+                imbalance = inf
+                break
+    if apart:
+        _leave_alone(nu, multipliers, touched, gain, excess, low, high, penalty, rows, psi)
+        value, _, _ = minimise(
+            nu, multipliers, kinds, a, b, params, segments, on, gain, excess, low, high, penalty, rows, bounds, toll,
+            softness, 0.0, psi, pinned, 0.0, -inf, 0,
+        )  # fmt: skip
+    trades(nu, kinds, a, b, params, segments, ways, amounts_in, amounts_out, earned)
+    return value, steps, imbalance

@@ -50,6 +50,8 @@ class _Search:
     def look(self, on: Ints, start: Solution, tolls: float = 0.0) -> Solution:
         """Solve for one set, which costs so much at least, and learn from it."""
         solution = solve(self.market, self.goal, on, start, floor=self.best.value + tolls)
+        if solution.hopeless:
+            return solution
         value, bound = self.judge(solution)
         if value > self.best.value:
             self.best = replace(self.best, solution=solution, value=value)
@@ -168,8 +170,10 @@ def _branch(search: _Search, taken: list[int], free: list[int], start: Solution)
     on = _mask(market, taken + free)
     bound = np.inf
     solution = start
-    for _ in range(3):
+    for attempt in range(3):
         solution = search.look(on, solution, float(toll[taken].sum()))
+        if solution.hopeless and attempt == 0:
+            return
         over = solution.earned - toll
         bound = min(bound, solution.of_tokens + float(over[taken].sum()) + float(np.maximum(over[free], 0).sum()))
         narrower = _mask(market, taken + [e for e in free if over[e] > 0])

@@ -22,21 +22,12 @@ from keeper.routing import kernels
 from keeper.routing.jit import Floats, Ints
 from keeper.routing.market import Market
 
-_TOLERANCE = 1e-11
-"""Imbalance at which the dual has converged, as a part of the basket's value."""
-_GOOD_ENOUGH = 1e-8
-"""Imbalance, as a part of the basket's value, above which the other method has a try."""
 _SETTLED = 1e-6
 """Imbalance, as a part of the basket's value, above which the curves' answers are no plan."""
-_STEPS = 200
-_FEW_STEPS = 40
-_FIRST_MULTIPLIER = 0.1
-_BLURS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10, 1e-12)
-"""Barriers at the limits, in turn, as parts of the basket's value."""
 
 
 def slope(penalty: Floats, distance: Floats) -> Floats:
-    """Q d, the slope of d Q d / 2, for distances d, shape (n,). ``penalty`` is Q: (1, n) if diagonal, or (n, n)."""
+    """Q d, the slope of d Q d / 2, for distances d, shape (n,). ``penalty`` is Q: (1, n) if diagonal, else (n, n)."""
     return penalty[0] * distance if len(penalty) == 1 else penalty @ distance
 
 
@@ -104,6 +95,11 @@ class Solution:
     imbalance: float
 
     @property
+    def hopeless(self) -> bool:
+        """Whether it is worth less than what was asked for, and so was not sought any further."""
+        return self.imbalance == inf
+
+    @property
     def settled(self) -> bool:
         """Whether the curves do what is wanted. If not, this is only a bound."""
         return self.imbalance <= _SETTLED
@@ -138,55 +134,23 @@ def solve(
     nu = np.ones(n) if start is None else start.nu.copy()
     multipliers = np.zeros(m) if start is None else start.multipliers.copy()
     psi = np.zeros(n) if start is None else start.psi.copy()
-    run = _Run(market, goal, on, nu, multipliers, psi, np.zeros(market.size) if toll is None else toll, softness)
-    value, steps, imbalance = run.least(floor)
-    return Solution(value, nu, multipliers, psi, on, *market.trades(nu), steps, imbalance / goal.nav)
+    tolls = np.zeros(market.size) if toll is None else toll
+    ways, (amounts_in, amounts_out, earned) = np.empty(market.size, dtype=np.int64), np.empty((3, market.size))
+    value, steps, imbalance = kernels.solve(
+        nu, multipliers, market.kinds, market.a, market.b, market.params, market.segments, on, goal.gain, goal.excess,
+        goal.low, goal.high, goal.penalty, goal.rows, goal.bounds, tolls, softness, psi, False, goal.nav, floor,
+        ways, amounts_in, amounts_out, earned,
+    )  # fmt: skip
+    return Solution(value, nu, multipliers, psi, on, ways, amounts_in, amounts_out, earned, steps, imbalance / goal.nav)
 
 
 def tokens_part(market: Market, goal: Goal, nu: Floats) -> float:
     """The part of the dual at ``nu`` that is not the curves' own, at the best multipliers for these prices."""
-    n, m, none = len(nu), len(goal.bounds), np.zeros(market.size)
-    run = _Run(market, goal, none.astype(np.int64), nu.copy(), np.zeros(m), np.zeros(n), none, 0.0, pinned=True)
-    return run.least(-inf)[0]
-
-
-@dataclass(frozen=True, eq=False)
-class _Run:
-    """One minimisation; ``nu``, ``multipliers`` and ``psi`` are the first guess and become the minimiser."""
-
-    market: Market
-    goal: Goal
-    on: Ints
-    nu: Floats
-    multipliers: Floats
-    psi: Floats
-    toll: Floats
-    softness: float
-    pinned: bool = False
-
-    def least(self, floor: float) -> tuple[float, int, float]:
-        """The dual's least value, the steps taken, and the imbalance; no more than a bound if below ``floor``."""
-        limited = len(self.multipliers) > 0
-        value, steps, imbalance = self.newton(_FEW_STEPS if limited else _STEPS, floor)
-        if imbalance <= _GOOD_ENOUGH * self.goal.nav or value < floor:
-            return value, steps, imbalance
-        # Kinks that meet are too much for it: round them off, and less and less so.
-        if not self.pinned:
-            self.nu[:] = 1.0
-        self.multipliers[:] = _FIRST_MULTIPLIER
-        for blur in _BLURS:
-            _, more, imbalance = self.newton(_STEPS, -inf, blur)
-            steps += more
-            value, _, _ = self.newton(0, -inf)
-            if value < floor:
-                return value, steps, inf
-        return value, steps, imbalance
-
-    def newton(self, most_steps: int, floor: float, blur: float = 0.0) -> tuple[float, int, float]:
-        market, goal = self.market, self.goal
-        return kernels.minimise(
-            self.nu, self.multipliers, market.kinds, market.a, market.b, market.params, market.segments, self.on,
-            goal.gain, goal.excess, goal.low, goal.high, goal.penalty, goal.rows, goal.bounds,
-            self.toll, self.softness, blur * goal.nav, self.psi, self.pinned,
-            max(_TOLERANCE, blur / 10) * goal.nav, floor, most_steps,
-        )  # fmt: skip
+    none_on, no_toll = np.zeros(market.size, dtype=np.int64), np.zeros(market.size)
+    ways, (amounts_in, amounts_out, earned) = none_on.copy(), np.empty((3, market.size))
+    value, _, _ = kernels.solve(
+        nu.copy(), np.zeros(len(goal.bounds)), market.kinds, market.a, market.b, market.params, market.segments,
+        none_on, goal.gain, goal.excess, goal.low, goal.high, goal.penalty, goal.rows, goal.bounds, no_toll, 0.0,
+        np.zeros(len(nu)), True, goal.nav, -inf, ways, amounts_in, amounts_out, earned,
+    )  # fmt: skip
+    return value

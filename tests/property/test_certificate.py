@@ -145,7 +145,7 @@ def all_judged() -> list[tuple[int, Judged]]:
 
 
 def test_the_gap_is_a_hundredth_of_a_basis_point():
-    """But where the bound counts throwing value away as a gain: with a penalty of 1 and more, a few in a thousand."""
+    """Except where the bound counts throwing value away as a gain: with a large penalty, a few in a thousand."""
     every = all_judged()
     sated = [seed for seed, one in every if one.sated]
     wide = [(seed, one.gap * 1e4, one.dropped) for seed, one in every if one.gap > one.slack and not one.sated]
