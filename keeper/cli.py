@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING
 import click
 
 from keeper.chain.errors import Refused, RpcError, WrongChainError
+from keeper.commands.backtest import backtest
 from keeper.commands.options import Command, as_json, config_option, configs_option, log_option
 from keeper.commands.options import print_json as _print_json
+from keeper.commands.stress import stress
+from keeper.commands.sweep import sweep
 from keeper.commands.targets import targets
 from keeper.commands.train import train
 from keeper.domain.errors import InputError
-from keeper.stress.commands import stress
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -70,7 +72,10 @@ def app() -> None:
     """Keeps an on-chain index on its target weights. Nothing is sent without --live."""
 
 
+app.add_command(backtest)
 app.add_command(targets)
+app.add_command(stress)
+app.add_command(sweep)
 app.add_command(train)
 
 
@@ -503,6 +508,3 @@ def _complain(reason: str) -> None:
 def _stop(reason: str, code: int) -> int:
     _complain(reason)
     return code
-
-
-app.add_command(stress)

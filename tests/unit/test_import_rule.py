@@ -25,8 +25,8 @@ ROOMS = (
     "fleet",
     "report",
     "picture",
-    "commands",
     "stress",
+    "commands",
     "cli",
 )
 """Ground floor first."""
