@@ -6,10 +6,12 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
+from threading import Lock
 from typing import Any, Literal
 
+from keeper.chain import bindings
 from keeper.chain.deployment import Deployment
 from keeper.chain.errors import Refused, RpcError
 from keeper.chain.lens import Lens, Reading
@@ -22,7 +24,8 @@ from keeper.ops.alerts import What
 from keeper.ops.watch import Watch
 from keeper.policy import decide, executed, remember
 from keeper.policy.breakers import tripped
-from keeper.submit.engine import Engine
+from keeper.submit.checkpoints import Checkpoints
+from keeper.submit.engine import Engine, Waiting
 from keeper.submit.errors import JournalError, LostLease, SendError, SimulationError
 from keeper.submit.history import history_of
 from keeper.submit.journal import DAY, Intent, Journal, Leases, Retention
@@ -41,6 +44,8 @@ class Keeper:
     deployment: Deployment
     endpoint: Endpoint
     lens: Lens
+    lane: Lock = field(default_factory=Lock, compare=False)
+    """Held by whoever sends; keepers that trade in the same market have one between them."""
 
     @classmethod
     def assemble(cls, config: Config) -> Keeper:
@@ -101,6 +106,7 @@ class Service:
     keeper: Keeper
     journal: Journal
     engine: Engine | None
+    checkpoints: Checkpoints
     leases: Leases
     clock: Callable[[], float] = time.time
 
@@ -129,9 +135,10 @@ class Service:
         except BaseException:
             leases.give_back(store)
             raise
-        if signer is None:
-            return cls(keeper, journal, None, leases, clock)
         endpoint = keeper.endpoint
+        checkpoints = Checkpoints(endpoint, deployment.vault)
+        if signer is None:
+            return cls(keeper, journal, None, checkpoints, leases, clock)
         engine = Engine(
             endpoint,
             deployment,
@@ -141,7 +148,7 @@ class Service:
             config.policy.max_gas_price_wei,
             broadcaster(config.routing, endpoint, signer.address),
         )
-        return cls(keeper, journal, engine, leases, clock)
+        return cls(keeper, journal, engine, checkpoints, leases, clock)
 
     def close(self) -> None:
         """Gives the lease back."""
@@ -188,6 +195,8 @@ def _tick(  # noqa: PLR0911  each way out has its own reason
     read = cache(lambda: keeper.lens.read_at(keeper.endpoint, header))
     if engine is not None and (waiting := engine.settle(header, lambda: read().vault.nonce)) is not None:
         return Outcome("waiting", waiting.reason, header.number)
+    if engine is not None and (moving := _keep_up(service, engine, header)) is not None:
+        return Outcome("waiting", moving.reason, header.number)
     try:
         reading = read()
         snapshot = facts_for_trade(reading)
@@ -216,11 +225,23 @@ def _tick(  # noqa: PLR0911  each way out has its own reason
         simulate(keeper.endpoint, reading, reading.vault.keeper, order)
         return Outcome("planned", decision.reason, header.number, decision, order)
     check_role(reading, engine.signer.address)
-    simulate(keeper.endpoint, reading, engine.signer.address, order)
-    keeper.endpoint.refuse_old(header)
-    decision_id = service.journal.record("rebalance", decision.reason, header.number, seen.facts, seen.intent_id)
-    intent = engine.submit(reading, decision, decision_id, order, reading.vault.nonce + 1)
+    with keeper.lane:
+        if (other := _ahead(service.journal, decision, header)) is not None:
+            return stop("hold", f"a batch of the vault {other} is on its way through the same pools")
+        simulate(keeper.endpoint, reading, engine.signer.address, order)
+        keeper.endpoint.refuse_old(header)
+        decision_id = service.journal.record("rebalance", decision.reason, header.number, seen.facts, seen.intent_id)
+        intent = engine.submit(reading, decision, decision_id, order, reading.vault.nonce + 1)
     return _await(service, engine, intent, Outcome("sent", decision.reason, header.number, decision, order))
+
+
+def _ahead(journal: Journal, decision: Decision, header: Header) -> str | None:
+    """A vault whose batch will move a pool before this decision could be executed, which would then be refused."""
+    pools = {swap.pool for swap in decision.swaps}
+    for vault, other in journal.ahead(header.number, header.timestamp):
+        if pools & {swap.pool for swap in other.swaps}:
+            return vault
+    return None
 
 
 def past_of(service: Service, snapshot: Snapshot) -> tuple[Past, int]:
@@ -237,6 +258,21 @@ def past_of(service: Service, snapshot: Snapshot) -> tuple[Past, int]:
         at = service.keeper.endpoint.header(batch.outcome.block_number).timestamp
         past, intent_id = executed(past, journal.decision_of(batch), at), batch.id
     return remember(past, snapshot, policy), intent_id
+
+
+def _keep_up(service: Service, engine: Engine, header: Header) -> Waiting | None:
+    """Moves a checkpoint of the oracle where one is due: a price that has left its corridor stops every batch."""
+    vault = service.journal.vault()
+    if vault is not None and vault.halted_at is not None:
+        return None
+    ceiling = engine.max_gas_price
+    if ceiling is not None and header.base_fee_per_gas > ceiling:
+        return None
+    if (due := service.checkpoints.next_due(header)) is None:
+        return None
+    oracle, share = due
+    call = bindings.interface("PriceOracle").encode("checkpoint", share.token)
+    return engine.keep_up(header, oracle, call, f"moves the checkpoint of {share.token}")
 
 
 def _await(service: Service, engine: Engine, intent: Intent, sent: Outcome) -> Outcome:

@@ -29,7 +29,7 @@ from keeper.domain import (
     VaultState,
 )
 from keeper.domain.limits import VaultLimits
-from keeper.market.feeds import ANSWER, Feeds, Path
+from keeper.market.feeds import ANSWER, Feeds, Leg, Path, answer_of
 from keeper.market.gas import GasMeter
 from keeper.market.source import Prices
 from keeper.market.venues import Flow, TradingPool, Venues, open_pool
@@ -39,6 +39,7 @@ from keeper.policy.costs import split
 from keeper.policy.guard import Basket, check_drift, check_outcome
 from keeper.policy.tally import Tally
 from keeper.pools import SwapError
+from keeper.pools.base import unchecked
 from keeper.routing.steps import Ran, plan_steps, run_steps
 from keeper.units import WAD, amount_of, to_float
 
@@ -226,25 +227,25 @@ class World:
         """Market, feeds and pools go to the next row; returns what the market did to the pools."""
         self.fees = self.gas.at(time)
         gas_usd = self.gas_usd(self.setup.frictions.arbitrage_gas_units)
-        for at, log_prices in self.path.to(time, np.log(prices)):
-            self._leg(at, log_prices, prices if at == time else np.exp(log_prices), gas_usd)
+        for leg in self.path.to(time, np.log(prices)):
+            self._go(leg, gas_usd)
+        self.prices = prices
         self.number += 1
         return self.venues.settle()
 
     def move_part(self, at: int, time: int, prices: Floats) -> list[Flow]:
         """As `move`, as far as a moment before the next row."""
         self.fees = self.gas.at(at)
-        gas_usd = self.gas_usd(self.setup.frictions.arbitrage_gas_units)
-        log_prices = self.path.through(at, time, np.log(prices))
-        self._leg(at, log_prices, np.exp(log_prices), gas_usd)
+        self._go(self.path.through(at, time, np.log(prices)), self.gas_usd(self.setup.frictions.arbitrage_gas_units))
+        self.prices = np.exp(self.path.log_prices)
         self.number += 1
         return self.venues.settle()
 
-    def _leg(self, at: int, log_prices: Floats, prices: Floats, gas_usd: float) -> None:
-        self.venues.move(at - self.time, log_prices, gas_usd)
-        answered = self.feeds.look(at, prices)
-        self._stale.update(place for place in answered if place < len(self.balances))
-        self.time, self.prices = at, prices
+    def _go(self, leg: Leg, gas_usd: float) -> None:
+        at = int(leg.times[-1])
+        self.venues.move(at - self.time, leg.log_prices[-1], gas_usd)
+        self._stale.update(place for place in self.feeds.look(leg) if place < len(self.balances))
+        self.time = at
 
     def gas_usd(self, units: int) -> float:
         """What so many units of gas cost now, at the market's price of the native token."""
@@ -269,36 +270,40 @@ class World:
     def snapshot(self, past: Past | None) -> Snapshot:
         """What the keeper would read now, with what it remembers."""
         for place in self._stale:
-            self._assets[place] = AssetState.model_construct(
-                token=self.tokens[place].address,
-                balance=self.balances[place],
-                target_weight=self.targets[place],
-                price=self.feeds.prices[place],
-                price_updated_at=self.feeds.updated_at[place],
-            )
+            asset = {
+                "token": self.tokens[place].address,
+                "balance": self.balances[place],
+                "target_weight": self.targets[place],
+                "price": self.feeds.prices[place],
+                "price_updated_at": self.feeds.updated_at[place],
+            }
+            self._assets[place] = unchecked(AssetState, asset)
         self._stale.clear()
-        return Snapshot.model_construct(
-            version=1,
-            chain_id=self.chain_id,
-            block=Block.model_construct(
-                number=self.number,
-                hash=f"0x{self.number:064x}",
-                timestamp=self.time,
-                base_fee_per_gas=self.fees[0],
-                priority_fee_per_gas=self.fees[1],
-            ),
-            native_price=self.feeds.prices[self.native],
-            tokens=self.tokens,
-            vault=VaultState.model_construct(
-                address=self.vault,
-                nonce=self.nonce,
-                total_supply=self.supply,
-                assets=tuple(self._assets),
-                limits=self.bounds(),
-            ),
-            pools=self.venues.all,
-            past=past,
-        )
+        block = {
+            "number": self.number,
+            "hash": f"0x{self.number:064x}",
+            "timestamp": self.time,
+            "base_fee_per_gas": self.fees[0],
+            "priority_fee_per_gas": self.fees[1],
+        }
+        vault = {
+            "address": self.vault,
+            "nonce": self.nonce,
+            "total_supply": self.supply,
+            "assets": tuple(self._assets),
+            "limits": self.bounds(),
+        }
+        facts = {
+            "version": 1,
+            "chain_id": self.chain_id,
+            "block": unchecked(Block, block),
+            "native_price": self.feeds.prices[self.native],
+            "tokens": self.tokens,
+            "vault": unchecked(VaultState, vault),
+            "pools": self.venues.all,
+            "past": past,
+        }
+        return unchecked(Snapshot, facts)
 
     def basket(self) -> Basket:
         """The basket as the vault's guard values it now."""
@@ -373,8 +378,7 @@ def open_world(setup: Setup, time: int, prices: Floats) -> World:
     )
     log_prices = np.log(prices)
     flow_seed, path_seed, phase_seed = np.random.SeedSequence(setup.seed).spawn(3)
-    phases = np.random.default_rng(phase_seed).random(len(symbols))
-    feeds = Feeds([setup.feed_of(symbol) for symbol in symbols], time, log_prices, phases)
+    feeds = Feeds.opened([setup.feed_of(symbol) for symbol in symbols], time, log_prices, phase_seed)
     listed = {token.symbol: (token.address, token.decimals) for token in tokens}
     usd = dict(zip(symbols, prices.tolist(), strict=True))
     pools = [open_pool(venue, number, listed, usd) for number, venue in enumerate(setup.venues)]
@@ -437,11 +441,11 @@ def resume_world(setup: Setup, start: Snapshot, prices: Floats) -> World:
     priced = {asset.token: asset for asset in start.vault.assets}
     terms = [setup.feed_of(symbol) for symbol in symbols]
     known = [priced.get(token.address) for token in tokens]
-    feeds = Feeds.as_read(
+    feeds = Feeds(
         terms,
         [
-            max(round(price * ANSWER), 1) if asset is None else asset.price // _WAD_PER_ANSWER
-            for asset, price in zip(known, prices.tolist(), strict=True)
+            answer_of(log_price) if asset is None else asset.price // _WAD_PER_ANSWER
+            for asset, log_price in zip(known, log_prices.tolist(), strict=True)
         ],
         [time if asset is None else asset.price_updated_at for asset in known],
     )

@@ -25,7 +25,7 @@ from keeper.policy.lag import gains
 from keeper.policy.penalty import Penalty, penalty_of
 from keeper.policy.schedule import advanced, begun, most_slices, slices_for, under_way
 from keeper.policy.triggers import Signal, signal_of
-from keeper.routing import Plan, Problem, optimise
+from keeper.routing import Certificate, Plan, Problem, optimise
 from keeper.units import (
     WAD,
     mul_div,
@@ -41,8 +41,8 @@ from keeper.units import (
 _NEGLIGIBLE = 10**9
 """A gap below NAV over this is rounding."""
 _PLAIN_BENEFIT = Benefit()
-_TIGHTER = (1.0, 0.999999, 0.9999, 0.99)
-"""Parts of the limits that are planned for in turn, should rounding carry a plan across one."""
+_TIGHTER = tuple(1e-6 * 4**k for k in range(8))
+"""Parts of the limits that are left unused in turn, should rounding carry a plan across one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +148,6 @@ def _course(snapshot: Snapshot, policy: Policy, programme: Programme | None) -> 
     problem, left_out, penalty = _own_problem(snapshot, policy)
     question = aimed(problem, policy)
     plan, violation = _within_limits(question)
-    drift = Basket.of(snapshot).drift
     if question is problem:
         without_gas = _without_gas(plan) if violation is None and not plan.swaps else None
         if without_gas is not None and without_gas.objective > problem.hold:
@@ -158,6 +157,8 @@ def _course(snapshot: Snapshot, policy: Policy, programme: Programme | None) -> 
         why_not = _why_not(plan, violation, None)
     judged = replace(plan, problem=problem)
     if why_not is None and (question is not problem or policy.benefit != _PLAIN_BENEFIT):
+        # What lies beyond an edge grows by more than the drift does.
+        drift = None if policy.extent == "edge" else Basket.of(snapshot).drift
         why_not = does_not_pay(judged, policy.benefit, drift)
     course = _Course(plan, judged, left_out, penalty.note, why_not)
     if why_not is not None or not isinstance(policy.schedule, Twap):
@@ -172,9 +173,13 @@ def _sliced(course: _Course, twap: Twap, policy: Policy, penalty: Penalty, progr
     drift_after = mul_div(sum(map(abs, whole.excess)), WAD, snapshot.nav)
     if programme is None:
         balance = Balance.of(whole, policy.benefit)
-        slices = slices_for(twap, balance, penalty.horizon, most_slices(snapshot, drift_after))
+        most = most_slices(snapshot, drift_after)
+        slices = slices_for(twap, balance, penalty.horizon, most)
         if slices == 1:
-            return replace(course, note=f"{course.note}; in one batch, which costs least")
+            why = (
+                ": each of more would make less progress than the vault demands" if most == 1 else ", which costs least"
+            )
+            return replace(course, note=f"{course.note}; in one batch{why}")
         number, left = 1, slices
     else:
         slices, number = programme.slices, programme.done + 1
@@ -198,14 +203,14 @@ def _at_once(snapshot: Snapshot, reason: str, *, refused: bool = False) -> Consi
 
 def _within_limits(problem: Problem) -> tuple[Plan, Violation | None]:
     """The best plan, and the limit that it would break, if any."""
-    limits = problem.limits
+    best, limits, violation = optimise(problem), problem.limits, None
+    plan = best
     if limits is None:
-        return optimise(problem), None
+        return plan, None
     basket = Basket.of(problem.snapshot)
-    plan, violation = optimise(problem), None
-    for part in _TIGHTER:
-        if part < 1:
-            plan = optimise(replace(problem, limits=_scaled(limits, part)))
+    for less in (0.0, *_TIGHTER):
+        if less:
+            plan = _judged_by(problem, optimise(replace(problem, limits=_scaled(limits, 1 - less))), best.certificate)
         if not plan.swaps:
             return plan, None
         after = [balance + change for balance, change in zip(basket.balances, plan.changes, strict=True)]
@@ -213,6 +218,15 @@ def _within_limits(problem: Problem) -> tuple[Plan, Violation | None]:
         if violation is None:
             break
     return plan, violation
+
+
+def _judged_by(problem: Problem, plan: Plan, certificate: Certificate | None) -> Plan:
+    """The same plan as one for ``problem``, whose optimum ``certificate`` bounds."""
+    plan = replace(plan, problem=problem)
+    if certificate is not None:
+        bound = max(certificate.bound, plan.worth)
+        certificate = replace(certificate, objective=plan.worth, bound=bound)
+    return replace(plan, certificate=certificate)
 
 
 def _without_gas(held: Plan) -> Plan | None:
@@ -226,12 +240,7 @@ def _without_gas(held: Plan) -> Plan | None:
     plan, violation = _within_limits(replace(problem, gas_price=0))
     if violation is not None or not plan.swaps:
         return None
-    plan = replace(plan, problem=problem)
-    certificate = held.certificate
-    if certificate is not None:
-        bound = max(certificate.bound, plan.objective)
-        certificate = replace(certificate, objective=plan.objective, bound=bound)
-    return replace(plan, certificate=certificate)
+    return _judged_by(problem, plan, held.certificate)
 
 
 def _scaled(limits: Limits, part: float) -> Limits:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from chaos.arena import BAND, Arena, Verdict
-from chaos.life import Fate
 from keeper.chain import bindings
+from keeper.devnet.faults import Delay, Drop, Garbage, NoReceipt, RateLimited, ServerError, StaleHead
 from keeper.units import WAD
 
-_FAULT_RATE = 0.05
+FAULT_RATE = 0.05
+FAULTS = (Delay(0.02), Drop(), RateLimited(), ServerError(), Garbage(), StaleHead(3))
+_PROGRESS = 250
 _CALM = 6
 """Blocks between two moves of the market, on average."""
 
@@ -19,8 +22,8 @@ class Soak:
     """What a soak came to.
 
     ``waits`` is, for each batch, the blocks from the first at which an asset was outside its band to that of the batch.
-    ``silent`` counts blocks with an asset outside its band for which the keeper gave no reason. ``memory`` is the
-    resident size after a fifth of the time and at the end, kB.
+    ``silent`` counts blocks with an asset outside its band for which the keeper gave no reason. ``fault_rate`` is the
+    part of its calls that went wrong. ``memory`` is the resident size after a fifth of the time and at the end, kB.
     """
 
     blocks: int
@@ -28,13 +31,18 @@ class Soak:
     waits: list[int]
     silent: int
     restarts: int
+    fault_rate: float
     memory: tuple[int, int]
     verdict: Verdict
 
 
-def soak(arena: Arena, blocks: int) -> Soak:
+def soak(arena: Arena, blocks: int, progress: Callable[[int], None] = lambda _: None) -> Soak:
     """Lets a keeper live for so many blocks, 5% of its calls going wrong."""
-    life, _ = arena.revive(_fate(arena))
+    (node,) = arena.proxies(1)
+    for fault in FAULTS:
+        node.set("*", fault, probability=FAULT_RATE / len(FAULTS))
+    node.set("*", NoReceipt(), probability=FAULT_RATE)
+    life, _ = arena.revive()
     drifts, silent, restarts = 0, 0, 0
     outside_since: int | None = None
     waits: list[int] = []
@@ -47,7 +55,7 @@ def soak(arena: Arena, blocks: int) -> Soak:
         heard = life.hear_of(head)
         if not life.alive():
             restarts += 1
-            life, _ = arena.revive(_fate(arena))
+            life, _ = arena.revive()
         for batch in arena.stage.batches()[seen:]:
             seen += 1
             if outside_since is not None:
@@ -60,15 +68,15 @@ def soak(arena: Arena, blocks: int) -> Soak:
                 outside_since = head
         else:
             outside_since = None
+        if (number + 1) % _PROGRESS == 0:
+            progress(number + 1)
         if number == blocks // 5:
             early = life.memory
     late = life.memory
     life.kill()
-    return Soak(blocks, drifts, waits, silent, restarts, (early, late), arena.finish())
-
-
-def _fate(arena: Arena) -> Fate:
-    return Fate(fault_rate=_FAULT_RATE, seed=arena.random.randrange(2**32))
+    rate = node.faults.total() / len(node.log)
+    node.clear()
+    return Soak(blocks, drifts, waits, silent, restarts, rate, (early, late), arena.finish())
 
 
 def _is_outside(arena: Arena, block: int) -> bool:

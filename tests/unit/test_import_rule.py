@@ -23,10 +23,11 @@ ROOMS = (
     "config",
     "loop",
     "fleet",
+    "workers",
     "report",
     "picture",
-    "commands",
     "stress",
+    "commands",
     "cli",
 )
 """Ground floor first."""

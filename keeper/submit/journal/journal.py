@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Select, delete, func, select, update
+from sqlalchemy import Select, and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from keeper.domain import Decision, Past, Policy, Snapshot
@@ -278,7 +279,7 @@ class Journal:
             return intent
 
     def signed(  # noqa: PLR0917  one column each
-        self, intent: Intent, kind: Literal["batch", "cancel"], transaction: SignedTransaction, block: int,
+        self, intent: Intent, kind: str, transaction: SignedTransaction, block: int,
         gas: int, max_fee: int, priority_fee: int,
     ) -> None:  # fmt: skip
         """Write signed bytes down, before they are sent anywhere."""
@@ -335,6 +336,33 @@ class Journal:
             if outcome is not None:
                 outcome.intent_id, outcome.at = row.id, self.now
                 session.merge(outcome)
+
+    def ahead(self, block: int, timestamp: int) -> list[tuple[str, Decision]]:
+        """What other vaults of this journal have decided and sent, and a reading of this block does not show yet.
+
+        It is not mined as far as they know, or in a later block. Left out is what can no longer be executed at
+        ``timestamp``. Addresses of the vaults, and their decisions.
+        """
+        chain_id, vault, _ = self._key
+        later = select(Attempt.id).join(Receipt).where(Attempt.intent_id == Intent.id, Receipt.block_number > block)
+        sent = and_(Intent.state.in_((State.COMMITTED, State.SIGNED)), Intent.deadline >= timestamp)
+        with self.store.read() as session:
+            rows = session.execute(
+                select(Vault.address, models.Decision.body)
+                .join(Intent, Intent.vault_id == Vault.id)
+                .join(models.Decision, Intent.decision_id == models.Decision.id)
+                .where(
+                    Vault.chain_id == chain_id,
+                    Vault.address != vault,
+                    models.Decision.body.is_not(None),
+                    or_(sent, later.exists()),
+                )
+            ).all()
+        found = []
+        for address, body in rows:
+            with suppress(ValidationError, zlib.error):  # of another version, which this one cannot read
+                found.append((address, Decision.model_validate_json(_unpack(body or b""))))
+        return found
 
     def intents(self, limit: int) -> Sequence[Intent]:
         """The latest ones of this vault, newest first."""

@@ -169,7 +169,7 @@ class Decision(Base):
 
 
 class Intent(Base):
-    """A batch that was decided on.
+    """A batch that was decided on; or, without an order, a call that keeps the oracle up, or the end of a nonce.
 
     All its attempts have its account nonce, and its order its vault nonce: at most one of them can take effect, once.
     """
@@ -204,7 +204,7 @@ class Intent(Base):
 
 
 class Attempt(Base):
-    """Signed bytes. ``kind`` is `batch` or `cancel`. Written before they are sent anywhere."""
+    """Signed bytes. ``kind`` is `batch`, `cancel` or `upkeep`. Written before they are sent anywhere."""
 
     __tablename__ = "attempt"
     __table_args__ = (Index("attempt_by_intent", "intent_id"),)
