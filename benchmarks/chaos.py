@@ -122,6 +122,7 @@ def _soak_report(soaked: Soak) -> dict[str, Any]:
         "batches": soaked.verdict.batches,
         "without_a_reason": soaked.silent,
         "restarts": soaked.restarts,
+        "fault_rate": round(soaked.fault_rate, 4),
         "inclusion_blocks": {"p50": median(waits), "p99": round(quantiles(waits, n=100)[98], 1)},
         "memory_kb": {"early": soaked.memory[0], "late": soaked.memory[1]},
     }

@@ -275,7 +275,7 @@ class Bench:
     def _rebalance(self, deployment: Deployment, kind: Kind) -> int:
         reading = self._read(deployment, kind)
         decision = _decision(_swaps(reading))
-        order = plan(reading, decision, 3600).encode()
+        order = plan(reading, reading.snapshot(), decision, 3600).encode()
         receipt = transact(
             self.endpoint, deployment.vault, interface("IndexVault").encode("rebalance", order), sender=KEEPER
         )

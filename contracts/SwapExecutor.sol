@@ -366,7 +366,8 @@ contract SwapExecutor is ISwapExecutor, ReentrancyGuardTransient {
             if (recipient == TO_CALLER) return (token, amount, msg.sender, next);
             if (recipient == TO_EXECUTOR) return (token, amount, address(this), next);
             if (recipient != TO_NEXT_POOL) revert UnknownOp(at, head >> 248);
-            if (program.length < next + 21) revert TruncatedProgram(next, program.length);
+            // If there is less than a step behind this one, that will be refused when its turn comes.
+            if (next == program.length) revert TruncatedProgram(next, program.length);
             to = _pool(_word(program, next));
         }
     }

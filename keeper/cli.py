@@ -19,16 +19,19 @@ from typing import TYPE_CHECKING
 import click
 
 from keeper.chain.errors import Refused, RpcError, WrongChainError
+from keeper.commands.backtest import backtest
 from keeper.commands.options import Command, as_json, config_option, configs_option, log_option
 from keeper.commands.options import print_json as _print_json
 from keeper.commands.running import complain, muster_files, reporter, say, until_told_to_stop, watch_of
+from keeper.commands.stress import stress
+from keeper.commands.sweep import sweep
 from keeper.commands.targets import targets
+from keeper.commands.train import train
 from keeper.commands.workers import dispatch, work
 from keeper.domain.errors import InputError
-from keeper.stress.commands import stress
 
 if TYPE_CHECKING:
-
+    from keeper.domain import Snapshot
     from keeper.loop import Keeper
     from keeper.ops.preflight import Surroundings
     from keeper.submit.journal import Journal
@@ -65,7 +68,13 @@ def app() -> None:
     """Keeps an on-chain index on its target weights. Nothing is sent without --live."""
 
 
+app.add_command(backtest)
 app.add_command(targets)
+app.add_command(stress)
+app.add_command(sweep)
+app.add_command(train)
+app.add_command(dispatch)
+app.add_command(work)
 
 
 @app.command()
@@ -123,7 +132,7 @@ def status(config_path: Path, as_json: bool) -> int:
 def snapshot(config_path: Path, as_json: bool) -> int:
     """Print every fact that a decision needs, at the latest block, as a snapshot file."""
     del as_json  # a snapshot has one form; the flag is there because every command has it
-    click.echo(_connect(config_path).read().snapshot().model_dump_json(indent=2))
+    click.echo(_facts(_connect(config_path), config_path).model_dump_json(indent=2))
     return 0
 
 
@@ -155,7 +164,7 @@ def plan(  # noqa: PLR0917  click passes them by name
 
     if snapshot_path is None:
         keeper = _connect(config_path)
-        facts = keeper.read().snapshot()
+        facts = _facts(keeper, config_path)
         policy = keeper.config.policy if policy_path is None else read_policy(policy_path)
     elif policy_path is None:
         raise click.UsageError("--snapshot needs --policy")
@@ -357,6 +366,22 @@ def devnet(port: int, seed: int, load_path: Path | None, dump_path: Path | None,
     return 0
 
 
+def _facts(keeper: Keeper, config_path: Path) -> Snapshot:
+    """What the chain says now, with what the keeper's journal, if there is one, knows of the time before."""
+    from keeper.policy import remember
+
+    facts = keeper.read().snapshot()
+    for live in (True, False):
+        try:
+            with _journal(config_path, live) as journal:
+                past, _ = journal.past()
+        except InputError:
+            continue  # no journal yet, or one that the keeper has still to bring up to date
+        if past is not None:
+            return facts.model_copy(update={"past": remember(past, facts, keeper.config.policy)})
+    return facts
+
+
 def _surroundings(keeper: Keeper, config_path: Path) -> Surroundings:
     """What `check` looks at beside the chain. A rehearsal on a development node has its own time and no secrets."""
     import time
@@ -404,8 +429,3 @@ def _connect(config_path: Path) -> Keeper:
 def _stop(reason: str, code: int) -> int:
     complain(reason)
     return code
-
-
-app.add_command(stress)
-app.add_command(dispatch)
-app.add_command(work)

@@ -15,7 +15,7 @@ from keeper.chain.lens import Lens
 from keeper.chain.venues import Venue
 from keeper.domain.decision import Decision
 from keeper.domain.errors import InputError, explain
-from keeper.domain.parse import load_decision, load_policy, load_snapshot
+from keeper.domain.parse import load_decision, load_policy, load_snapshot, with_models
 from keeper.domain.policy import Policy
 from keeper.domain.snapshot import Snapshot
 from keeper.ops.alerts import AlertsConfig
@@ -81,7 +81,9 @@ class Config(Strict):
         if isinstance(value, str):
             return read_policy(_resolve(Path(value), info))
         try:
-            return Policy.model_validate(value)
+            return Policy.model_validate(
+                with_models(value, lambda name: read_text(_resolve(Path(name), info), "model"))
+            )
         except ValidationError as error:
             raise ValueError(explain(error)) from None
 
@@ -112,7 +114,7 @@ def read_policy(path: Path) -> Policy:
     """Reads a policy file. Raises `InputError`."""
     text = read_text(path, "policy")
     try:
-        return load_policy(text)
+        return load_policy(text, lambda name: read_text(path.parent / Path(name).expanduser(), "model"))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 

@@ -11,19 +11,21 @@ from functools import cache
 from threading import Lock
 from typing import Any, Literal
 
+from keeper.chain import bindings
 from keeper.chain.deployment import Deployment
 from keeper.chain.errors import Refused, RpcError
 from keeper.chain.lens import Lens, Reading
 from keeper.chain.rpc import Endpoint, Header
 from keeper.config import Config
-from keeper.domain import Policy, Snapshot
+from keeper.domain import Past, Policy, Snapshot
 from keeper.domain.decision import Decision
 from keeper.domain.errors import InputError
 from keeper.ops.alerts import What
 from keeper.ops.watch import Watch
-from keeper.policy import decide
+from keeper.policy import decide, executed, remember
 from keeper.policy.breakers import tripped
-from keeper.submit.engine import Engine
+from keeper.submit.checkpoints import Checkpoints
+from keeper.submit.engine import Engine, Waiting
 from keeper.submit.errors import JournalError, LostLease, SendError, SimulationError
 from keeper.submit.history import history_of
 from keeper.submit.journal import DAY, Intent, Journal, Leases, Retention
@@ -104,6 +106,7 @@ class Service:
     keeper: Keeper
     journal: Journal
     engine: Engine | None
+    checkpoints: Checkpoints
     leases: Leases
     clock: Callable[[], float] = time.time
 
@@ -132,9 +135,10 @@ class Service:
         except BaseException:
             leases.give_back(store)
             raise
-        if signer is None:
-            return cls(keeper, journal, None, leases, clock)
         endpoint = keeper.endpoint
+        checkpoints = Checkpoints(endpoint, deployment.vault)
+        if signer is None:
+            return cls(keeper, journal, None, checkpoints, leases, clock)
         engine = Engine(
             endpoint,
             deployment,
@@ -144,7 +148,7 @@ class Service:
             config.policy.max_gas_price_wei,
             broadcaster(config.routing, endpoint, signer.address),
         )
-        return cls(keeper, journal, engine, leases, clock)
+        return cls(keeper, journal, engine, checkpoints, leases, clock)
 
     def close(self) -> None:
         """Gives the lease back."""
@@ -169,18 +173,19 @@ def _tick_in_turn(service: Service, header: Header) -> Outcome:
     except (LostLease, JournalError):
         raise
     except (RpcError, SendError, InputError) as error:
-        service.journal.record("failed", str(error), header.number, seen.facts)
+        service.journal.record("failed", str(error), header.number, seen.facts, seen.intent_id)
         raise
     if outcome.status not in ("sent", "confirmed"):
-        service.journal.record(outcome.status, outcome.reason, header.number, seen.facts)
+        service.journal.record(outcome.status, outcome.reason, header.number, seen.facts, seen.intent_id)
     return outcome
 
 
 @dataclass(slots=True)
 class _Seen:
-    """What a tick has read and decided by the time it ends, however it ends."""
+    """What a tick has read and decided by the time it ends, and the last batch that it knew of, however it ends."""
 
     facts: tuple[Snapshot, Policy, Decision] | None = None
+    intent_id: int = 0
 
 
 def _tick(  # noqa: PLR0911  each way out has its own reason
@@ -190,11 +195,15 @@ def _tick(  # noqa: PLR0911  each way out has its own reason
     read = cache(lambda: keeper.lens.read_at(keeper.endpoint, header))
     if engine is not None and (waiting := engine.settle(header, lambda: read().vault.nonce)) is not None:
         return Outcome("waiting", waiting.reason, header.number)
+    if engine is not None and (moving := _keep_up(service, engine, header)) is not None:
+        return Outcome("waiting", moving.reason, header.number)
     try:
         reading = read()
         snapshot = facts_for_trade(reading)
     except Refused as refusal:
         return Outcome("refused", str(refusal), header.number)
+    past, seen.intent_id = past_of(service, snapshot)
+    snapshot = snapshot.model_copy(update={"past": past})
     decision = decide(snapshot, keeper.config.policy)
     seen.facts = (snapshot, keeper.config.policy, decision)
 
@@ -221,7 +230,7 @@ def _tick(  # noqa: PLR0911  each way out has its own reason
             return stop("hold", f"a batch of the vault {other} is on its way through the same pools")
         simulate(keeper.endpoint, reading, engine.signer.address, order)
         keeper.endpoint.refuse_old(header)
-        decision_id = service.journal.record("rebalance", decision.reason, header.number, seen.facts)
+        decision_id = service.journal.record("rebalance", decision.reason, header.number, seen.facts, seen.intent_id)
         intent = engine.submit(reading, decision, decision_id, order, reading.vault.nonce + 1)
     return _await(service, engine, intent, Outcome("sent", decision.reason, header.number, decision, order))
 
@@ -233,6 +242,37 @@ def _ahead(journal: Journal, decision: Decision, header: Header) -> str | None:
         if pools & {swap.pool for swap in other.swaps}:
             return vault
     return None
+
+
+def past_of(service: Service, snapshot: Snapshot) -> tuple[Past, int]:
+    """What the journal knows of the time before, with this snapshot; and the last batch in it.
+
+    A batch counts once a finalised block has it, at that block's time, so a restart finds the same past.
+    """
+    journal, policy = service.journal, service.keeper.config.policy
+    past, intent_id = journal.past()
+    batch = journal.executed_since(intent_id)
+    if batch is not None:
+        past = past or remember(None, snapshot, policy)
+        assert batch.outcome is not None  # noqa: S101  the engine writes it with the state
+        at = service.keeper.endpoint.header(batch.outcome.block_number).timestamp
+        past, intent_id = executed(past, journal.decision_of(batch), at), batch.id
+    return remember(past, snapshot, policy), intent_id
+
+
+def _keep_up(service: Service, engine: Engine, header: Header) -> Waiting | None:
+    """Moves a checkpoint of the oracle where one is due: a price that has left its corridor stops every batch."""
+    vault = service.journal.vault()
+    if vault is not None and vault.halted_at is not None:
+        return None
+    ceiling = engine.max_gas_price
+    if ceiling is not None and header.base_fee_per_gas > ceiling:
+        return None
+    if (due := service.checkpoints.next_due(header)) is None:
+        return None
+    oracle, share = due
+    call = bindings.interface("PriceOracle").encode("checkpoint", share.token)
+    return engine.keep_up(header, oracle, call, f"moves the checkpoint of {share.token}")
 
 
 def _await(service: Service, engine: Engine, intent: Intent, sent: Outcome) -> Outcome:

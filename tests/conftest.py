@@ -7,7 +7,7 @@ MAINNET_RPC_URL, or else of an offline mainnet started here.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import postgres as postgres_server
@@ -16,7 +16,7 @@ from hypothesis import settings
 from place import KEEPER, Place, set_up
 
 from keeper.cli import main
-from keeper.devnet import Devnet
+from keeper.devnet import Devnet, fixtures
 from keeper.devnet.faults import FaultProxy
 from keeper.devnet.node import binary
 
@@ -25,6 +25,8 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 FORK_TESTS = Path(__file__).parent / "fork"
+
+fault_proxy = fixtures.fault_proxy
 
 upstream = pytest.StashKey[Devnet]()
 
@@ -130,7 +132,6 @@ def manual_mining(devnet: Devnet) -> Iterator[None]:
 
 
 @pytest.fixture
-def faulty(devnet: Devnet) -> Iterator[Callable[..., FaultProxy]]:
+def faulty(devnet: Devnet, fault_proxy: fixtures.NewFaultProxy) -> Callable[..., FaultProxy]:
     """Starts proxies in front of the devnet that misbehave on request; see `keeper.devnet.faults`."""
-    with ExitStack() as running:
-        yield lambda **options: running.enter_context(FaultProxy(devnet.url, **options))
+    return partial(fault_proxy, devnet.url)

@@ -16,7 +16,7 @@ from keeper.devnet import DEV_KEYS, FACTORIES, Devnet
 from keeper.devnet.tables import BLOCK_TIME
 from keeper.devnet.world import transact
 from keeper.loop import Keeper, Service
-from keeper.submit.deployer import DeployConfig, deploy
+from keeper.submit.deployer import DeployConfig, FeedConfig, deploy
 from keeper.submit.signer import EnvironmentKey, Signer, unlock
 
 OWNER, KEEPER, STRANGER = DEV_KEYS[:3]
@@ -41,11 +41,13 @@ class Stage:
 
     key = KEEPER.private_key
 
-    def __init__(self, devnet: Devnet, directory: Path) -> None:
+    def __init__(self, devnet: Devnet, directory: Path, feeds: tuple[FeedConfig, ...] = ()) -> None:
+        """With ``feeds`` for more tokens than those of the basket."""
         self.devnet, self.directory, self.path = devnet, directory, directory / "ballast.yaml"
         config = DeployConfig.load(artifacts.ROOT / "examples" / "deploy.yaml")
         config = config.model_copy(
             update={
+                "feeds": feeds,
                 "limits": type(config.limits).model_validate(config.limits.model_dump() | LIMITS),
                 "assets": tuple(a.model_copy(update={"amount": a.amount * SIZE}) for a in config.assets),
             }

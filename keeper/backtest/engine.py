@@ -29,7 +29,7 @@ from keeper.domain import (
     VaultState,
 )
 from keeper.domain.limits import VaultLimits
-from keeper.market.feeds import ANSWER, Feeds, Path
+from keeper.market.feeds import ANSWER, Feeds, Leg, Path, answer_of
 from keeper.market.gas import GasMeter
 from keeper.market.source import Prices
 from keeper.market.venues import Flow, TradingPool, Venues, open_pool
@@ -226,25 +226,25 @@ class World:
         """Market, feeds and pools go to the next row; returns what the market did to the pools."""
         self.fees = self.gas.at(time)
         gas_usd = self.gas_usd(self.setup.frictions.arbitrage_gas_units)
-        for at, log_prices in self.path.to(time, np.log(prices)):
-            self._leg(at, log_prices, prices if at == time else np.exp(log_prices), gas_usd)
+        for leg in self.path.to(time, np.log(prices)):
+            self._go(leg, gas_usd)
+        self.prices = prices
         self.number += 1
         return self.venues.settle()
 
     def move_part(self, at: int, time: int, prices: Floats) -> list[Flow]:
         """As `move`, as far as a moment before the next row."""
         self.fees = self.gas.at(at)
-        gas_usd = self.gas_usd(self.setup.frictions.arbitrage_gas_units)
-        log_prices = self.path.through(at, time, np.log(prices))
-        self._leg(at, log_prices, np.exp(log_prices), gas_usd)
+        self._go(self.path.through(at, time, np.log(prices)), self.gas_usd(self.setup.frictions.arbitrage_gas_units))
+        self.prices = np.exp(self.path.log_prices)
         self.number += 1
         return self.venues.settle()
 
-    def _leg(self, at: int, log_prices: Floats, prices: Floats, gas_usd: float) -> None:
-        self.venues.move(at - self.time, log_prices, gas_usd)
-        answered = self.feeds.look(at, prices)
-        self._stale.update(place for place in answered if place < len(self.balances))
-        self.time, self.prices = at, prices
+    def _go(self, leg: Leg, gas_usd: float) -> None:
+        at = int(leg.times[-1])
+        self.venues.move(at - self.time, leg.log_prices[-1], gas_usd)
+        self._stale.update(place for place in self.feeds.look(leg) if place < len(self.balances))
+        self.time = at
 
     def gas_usd(self, units: int) -> float:
         """What so many units of gas cost now, at the market's price of the native token."""
@@ -373,8 +373,7 @@ def open_world(setup: Setup, time: int, prices: Floats) -> World:
     )
     log_prices = np.log(prices)
     flow_seed, path_seed, phase_seed = np.random.SeedSequence(setup.seed).spawn(3)
-    phases = np.random.default_rng(phase_seed).random(len(symbols))
-    feeds = Feeds([setup.feed_of(symbol) for symbol in symbols], time, log_prices, phases)
+    feeds = Feeds.opened([setup.feed_of(symbol) for symbol in symbols], time, log_prices, phase_seed)
     listed = {token.symbol: (token.address, token.decimals) for token in tokens}
     usd = dict(zip(symbols, prices.tolist(), strict=True))
     pools = [open_pool(venue, number, listed, usd) for number, venue in enumerate(setup.venues)]
@@ -437,11 +436,11 @@ def resume_world(setup: Setup, start: Snapshot, prices: Floats) -> World:
     priced = {asset.token: asset for asset in start.vault.assets}
     terms = [setup.feed_of(symbol) for symbol in symbols]
     known = [priced.get(token.address) for token in tokens]
-    feeds = Feeds.as_read(
+    feeds = Feeds(
         terms,
         [
-            max(round(price * ANSWER), 1) if asset is None else asset.price // _WAD_PER_ANSWER
-            for asset, price in zip(known, prices.tolist(), strict=True)
+            answer_of(log_price) if asset is None else asset.price // _WAD_PER_ANSWER
+            for asset, log_price in zip(known, log_prices.tolist(), strict=True)
         ],
         [time if asset is None else asset.price_updated_at for asset in known],
     )

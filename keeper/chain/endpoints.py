@@ -324,7 +324,7 @@ class Endpoints(Endpoint):
         if foreign is not None:
             with self._lock:
                 self._errors[index]["chain"] += 1
-                self._health[index] = self._health[index].exclude(foreign, self._now())
+                self._health[index] = self._health[index].exclude(foreign, self._now(), self._tolerance)
             raise WrongChainError(foreign)
         with self._lock:
             self._health[index] = self._health[index].admitted(own_time=own_time)

@@ -22,8 +22,6 @@ _Answer = TypeVar("_Answer")
 _LONGEST_RETRY_AFTER = 600.0
 # How long a head that was seen is held against endpoints that are behind it, should its own endpoint fall silent.
 _HEAD_MEMORY = 60.0
-# How long an endpoint of another chain is left alone. It may be a gateway that was set wrong for a while.
-_EXCLUSION = 300.0
 # A block may be stamped this far ahead of our clock (the yellow paper leaves it to the clients; Geth allows 15 s).
 _AHEAD = 30.0
 
@@ -40,6 +38,8 @@ class Tolerance(Strict):
     """After a failure an endpoint is left alone this long, after another one twice as long, and so on,"""
     backoff_cap_seconds: float = Field(default=30, gt=0)
     """but no longer than this, unless it asks for more (Retry-After)."""
+    wrong_chain_seconds: float = Field(default=300, gt=0)
+    """How long an endpoint of another chain is left alone. It may be a gateway that was set wrong for a while."""
     quorum: int = Field(default=1, ge=1)
     """So many endpoints must agree on the block that is read and on what is read there. Take more than half of them."""
     patience_seconds: float = Field(default=1, ge=0)
@@ -92,9 +92,9 @@ class Health:
         """It follows the right chain."""
         return replace(self, checked=True, own_time=own_time, excluded=None)
 
-    def exclude(self, reason: str, now: float) -> Health:
+    def exclude(self, reason: str, now: float, tolerance: Tolerance) -> Health:
         """It follows another chain."""
-        return replace(self, checked=False, excluded=reason, head=None, retry_at=now + _EXCLUSION)
+        return replace(self, checked=False, excluded=reason, head=None, retry_at=now + tolerance.wrong_chain_seconds)
 
 
 @dataclass(frozen=True, slots=True)

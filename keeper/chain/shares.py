@@ -58,16 +58,27 @@ class Share:
         return f"{self.token} uses {percent(self.used)} of its corridor, checkpoint {due}"
 
 
-def read_shares(endpoint: Endpoint, oracle: str, block: object) -> list[Share]:
-    """Every share that `oracle` prices, at `block` (a JSON-RPC block parameter). Raises `RpcError` or `InputError`."""
+Corridor = tuple[int, int, int]
+"""Widths above and below the checkpoint and its drift a day, as WAD fractions of it."""
+
+
+def corridors(endpoint: Endpoint, oracle: str, block: object) -> dict[str, Corridor]:
+    """The corridor of each share that `oracle` prices, at `block` (a JSON-RPC block parameter). It never changes."""
     feeds = bindings.view(endpoint, "PriceOracle", oracle, "feeds", block=block)
-    return [_read(endpoint, oracle, token, share, block) for token, *_, share, _ in feeds if any(share)]
+    return {to_checksum_address(token): tuple(share) for token, *_, share, _ in feeds if any(share)}
 
 
-def _read(endpoint: Endpoint, oracle: str, token: str, share: tuple[int, int, int], block: object) -> Share:
+def read_shares(endpoint: Endpoint, oracle: str, block: object) -> list[Share]:
+    """Every share that `oracle` prices, at `block`. Raises `RpcError` or `InputError`."""
+    found = corridors(endpoint, oracle, block)
+    return [read_share(endpoint, oracle, token, corridor, block) for token, corridor in found.items()]
+
+
+def read_share(endpoint: Endpoint, oracle: str, token: str, corridor: Corridor, block: object) -> Share:
+    """One share at `block`. Raises `RpcError`, also where the share itself reverts, or `InputError`."""
     checkpoint, moved_at = bindings.view(endpoint, "PriceOracle", oracle, "checkpoints", token, block=block)
     asset = bindings.view(endpoint, bindings.ERC4626, token, "asset", block=block)
     unit = 10 ** bindings.view(endpoint, bindings.ERC20, token, "decimals", block=block)
     decimals = bindings.view(endpoint, bindings.ERC20, asset, "decimals", block=block)
     assets = bindings.view(endpoint, bindings.ERC4626, token, "convertToAssets", unit, block=block)
-    return Share(to_checksum_address(token), assets * 10 ** (18 - decimals), checkpoint, moved_at, *share)
+    return Share(token, assets * 10 ** (18 - decimals), checkpoint, moved_at, *corridor)

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from keeper.domain import InputError
+from keeper.market.feeds import answer_of
 from keeper.market.liquidity import Side, pair_reserves, positions, sqrt_price
 from keeper.pools import SwapError, Tick, UniswapV2Pool, UniswapV3Pool, UniswapV4Pool
 from keeper.pools.base import FeePips, Model
@@ -295,7 +296,7 @@ class Venues:
             return
         pool, venue = self.pools[j], self._venues[j]
         side0, side1 = (
-            Side(self._tokens[token][1], _answer(float(self._log_prices[self._tokens[token][0]])))
+            Side(self._tokens[token][1], answer_of(float(self._log_prices[self._tokens[token][0]])))
             for token in pool.tokens
         )
         if isinstance(pool, UniswapV2Pool):
@@ -330,10 +331,6 @@ def _log_liquidity(pool: TradingPool) -> float:
     return log(max(pool.liquidity, 1))
 
 
-def _answer(log_price: float) -> int:
-    return max(round(float(np.exp(log_price)) * 10**8), 1)
-
-
 def open_pool(
     venue: Venue, number: int, tokens: Mapping[str, tuple[str, int]], prices: Mapping[str, float]
 ) -> TradingPool:
@@ -347,7 +344,7 @@ def open_pool(
     """
     symbols = sorted(venue.tokens, key=lambda symbol: int(tokens[symbol][0], 16))
     token0, token1 = (tokens[symbol][0] for symbol in symbols)
-    side0, side1 = (Side(tokens[symbol][1], _answer(log(prices[symbol]))) for symbol in symbols)
+    side0, side1 = (Side(tokens[symbol][1], answer_of(log(prices[symbol]))) for symbol in symbols)
     usd = ceil(venue.usd)
     address = f"0x{_FIRST + number:040x}"
     if venue.kind == "uniswap_v2":

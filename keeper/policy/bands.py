@@ -95,6 +95,8 @@ def optimal_width(rate: float, variance: float, cost: float, fixed: float, inner
         return 1.0
     if inner is None:
         return float((1.5 * cost * variance / rate) ** (1 / 3))
+    if fixed == 0 and rate * inner**3 >= 1.5 * variance * cost:
+        return inner  # nearer than that no trade pays, however small
     proportional = float((6 * cost * variance / rate) ** (1 / 3))
     constant = float((12 * fixed * variance / rate) ** 0.25)
     b = inner + proportional + constant  # not below the least: see the derivation

@@ -83,8 +83,10 @@ def does_not_pay(plan: Plan, benefit: Benefit, drift: int) -> str | None:
 
 
 def more_drift(scale: float | None, drift: int) -> str:
-    """What the drift would have to be, for a reason; empty where that is not known, or not more."""
-    if scale is None or scale <= 1:
+    """What the drift would have to be, for a reason; empty where it would not have to be more."""
+    if scale is None or scale * drift > 2 * WAD:
+        return ", and no drift would be large enough"
+    if scale <= 1:
         return ""
     return f", or a drift of about {percent(int(scale * drift))} instead of {percent(drift)}"
 

@@ -25,7 +25,7 @@ from keeper.policy.lag import gains
 from keeper.policy.penalty import Penalty, penalty_of
 from keeper.policy.schedule import advanced, begun, most_slices, slices_for, under_way
 from keeper.policy.triggers import Signal, signal_of
-from keeper.routing import Plan, Problem, optimise
+from keeper.routing import Certificate, Plan, Problem, optimise
 from keeper.units import (
     WAD,
     mul_div,
@@ -41,8 +41,8 @@ from keeper.units import (
 _NEGLIGIBLE = 10**9
 """A gap below NAV over this is rounding."""
 _PLAIN_BENEFIT = Benefit()
-_TIGHTER = (1.0, 0.999999, 0.9999, 0.99)
-"""Parts of the limits that are planned for in turn, should rounding carry a plan across one."""
+_TIGHTER = tuple(1e-6 * 4**k for k in range(8))
+"""Parts of the limits that are left unused in turn, should rounding carry a plan across one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,14 +198,14 @@ def _at_once(snapshot: Snapshot, reason: str, *, refused: bool = False) -> Consi
 
 def _within_limits(problem: Problem) -> tuple[Plan, Violation | None]:
     """The best plan, and the limit that it would break, if any."""
-    limits = problem.limits
+    best, limits, violation = optimise(problem), problem.limits, None
+    plan = best
     if limits is None:
-        return optimise(problem), None
+        return plan, None
     basket = Basket.of(problem.snapshot)
-    plan, violation = optimise(problem), None
-    for part in _TIGHTER:
-        if part < 1:
-            plan = optimise(replace(problem, limits=_scaled(limits, part)))
+    for less in (0.0, *_TIGHTER):
+        if less:
+            plan = _judged_by(problem, optimise(replace(problem, limits=_scaled(limits, 1 - less))), best.certificate)
         if not plan.swaps:
             return plan, None
         after = [balance + change for balance, change in zip(basket.balances, plan.changes, strict=True)]
@@ -213,6 +213,15 @@ def _within_limits(problem: Problem) -> tuple[Plan, Violation | None]:
         if violation is None:
             break
     return plan, violation
+
+
+def _judged_by(problem: Problem, plan: Plan, certificate: Certificate | None) -> Plan:
+    """The same plan as one for ``problem``, whose optimum ``certificate`` bounds."""
+    plan = replace(plan, problem=problem)
+    if certificate is not None:
+        bound = max(certificate.bound, plan.worth)
+        certificate = replace(certificate, objective=plan.worth, bound=bound)
+    return replace(plan, certificate=certificate)
 
 
 def _without_gas(held: Plan) -> Plan | None:
@@ -226,12 +235,7 @@ def _without_gas(held: Plan) -> Plan | None:
     plan, violation = _within_limits(replace(problem, gas_price=0))
     if violation is not None or not plan.swaps:
         return None
-    plan = replace(plan, problem=problem)
-    certificate = held.certificate
-    if certificate is not None:
-        bound = max(certificate.bound, plan.objective)
-        certificate = replace(certificate, objective=plan.objective, bound=bound)
-    return replace(plan, certificate=certificate)
+    return _judged_by(problem, plan, held.certificate)
 
 
 def _scaled(limits: Limits, part: float) -> Limits:

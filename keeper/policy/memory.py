@@ -37,9 +37,12 @@ def remember(past: Past | None, snapshot: Snapshot, policy: Policy) -> Past:
     return past.replaced(sampled_at=now, closes=tuple(closes))
 
 
-def executed(past: Past, decision: Decision, at: int) -> Past:
-    """The past once the batch of ``decision`` was executed in a block of timestamp ``at``."""
-    programme = decision.programme
+def executed(past: Past, decision: Decision | None, at: int) -> Past:
+    """The past once the batch of ``decision`` was executed in a block of timestamp ``at``.
+
+    None for a decision that nobody knows any more: then nothing is left to do after it.
+    """
+    programme = None if decision is None else decision.programme
     if programme is not None:
         programme = programme.model_copy(update={"next_at": at + programme.interval})
     return past.replaced(rebalanced_at=at, programme=programme)

@@ -39,10 +39,24 @@ _FLAT = 0.5
 _LEVEL = 0.01
 """A direction whose second derivative is less than this part of its first counts as flat."""
 _ATTEMPTS = 30
+_TOLERANCE = 1e-11
+"""Imbalance at which the dual has converged, as a part of the basket's value."""
+_GOOD_ENOUGH = 1e-8
+"""Imbalance, as a part of the basket's value, above which the kinks are rounded off."""
+_ROUGHLY = 1e-4
+"""The same where the dual is smoothed: its prices need not be exact."""
+_STEPS = 200
+_FEW_STEPS = 20
+"""Steps after which limits are taken to be too much for it as they are."""
+_FIRST_MULTIPLIER = 0.1
+_BLURS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10, 1e-12)
+"""Barriers at the limits, in turn, as parts of the basket's value."""
 _STABLE_STEPS = 60
 _INSIDE_STEPS = 100
-_BACK = 0.1
-"""Part of a multiplier that one step leaves at least, where it must stay above zero."""
+_BACK = 0.9
+"""Part of a price or a multiplier that one step takes at most, where it must stay above zero."""
+_FORTH = 10.0
+"""And what it adds at most, as a multiple."""
 _CLOSE = 1e3
 _PATIENCE = 6
 
@@ -206,24 +220,32 @@ def trade(kind: int, params: Floats, segments: Floats, ratio: float) -> tuple[in
 
 
 @kernel
-def _inside(c: float, excess: float, low: float, high: float, curve: float, blur: float, first: float) -> float:
-    """Where c - curve (excess + psi) + blur / (psi - low) - blur / (high - psi) is zero, between ``low`` and ``high``."""
-    under, over = low, min(high, max(low, c / curve - excess) + abs(low) + sqrt(blur / curve) + 1.0)
-    psi = first if under < first < over else (under + over) / 2
+def _inside(c: float, excess: float, low: float, high: float, curve: float, blur: float) -> tuple[float, float]:
+    """Where c - curve (excess + psi) + blur / (psi - low) - blur / (high - psi) is zero, and its derivative by c.
+
+    It is sought as a distance from the nearer end, so that what is close to one keeps all its digits.
+    """
+    width = high - low
+    from_low = c / curve - excess < low + width / 2
+    # Seen from the nearer end: the force there without barriers, and the distance that it leaves.
+    force = c - curve * (excess + low) if from_low else curve * (excess + high) - c
+    under, over = 0.0, min(width, max(force, 0.0) / curve + sqrt(blur / curve))
+    away = min(over / 2, -blur / force) if force < 0 else over / 2
+    bend = curve
     for _ in range(_INSIDE_STEPS):
-        pull = c - curve * (excess + psi) + blur / (psi - low) - blur / (high - psi)
+        pull = force - curve * away + blur / away - blur / (width - away)
+        bend = curve + blur / (away * away) + blur / (width - away) ** 2
         if pull > 0:
-            under = psi
+            under = away
         else:
-            over = psi
-        step = pull / (curve + blur / (psi - low) ** 2 + blur / (high - psi) ** 2)
-        following = psi + step
+            over = away
+        following = away + pull / bend
         if not under < following < over:
             following = (under + over) / 2
-        if abs(following - psi) <= 1e-12 * min(psi - low, high - psi):
+        if abs(following - away) <= 1e-12 * min(away, width - away):
             break
-        psi = following
-    return psi
+        away = following
+    return low + away if from_low else high - away, 1 / bend
 
 
 @kernel
@@ -231,42 +253,46 @@ def _all_inside(
     c: Floats, excess: Floats, low: Floats, high: Floats, penalty: Floats, blur: float, psi: Floats, slope: Floats
 ) -> None:
     """As `_inside` for all at once, where distances add up by a matrix; ``slope`` becomes the derivative by c."""
-    n = len(c)
-    free = np.empty(n, dtype=np.int64)
-    count = 0
-    for i in range(n):
-        if low[i] < high[i]:
-            free[count] = i
-            count += 1
-            if not low[i] < psi[i] < high[i]:
-                psi[i] = (low[i] + high[i]) / 2 if high[i] < inf else low[i] + 1.0
-        else:
-            psi[i] = low[i]
+    free = np.flatnonzero(low < high)
+    count = len(free)
+    if count == 0:
+        psi[:] = low
+        return
+    under, over = np.empty(count), np.empty(count)
+    for j in range(count):
+        i = free[j]
+        width = high[i] - low[i]
+        under[j] = psi[i] - low[i] if low[i] < psi[i] < high[i] else min(width / 2, 1.0)
+        over[j] = width - under[j]
+    for i in range(len(c)):
+        psi[i] = low[i]
     block, right = np.empty((count, count)), np.empty(count)
     for _ in range(_INSIDE_STEPS):
+        for j in range(count):
+            psi[free[j]] = low[free[j]] + under[j]
         pull = c - penalty @ (excess + psi)
         for j in range(count):
-            i = free[j]
-            right[j] = pull[i] + blur / (psi[i] - low[i]) - blur / (high[i] - psi[i])
+            right[j] = pull[free[j]] + blur / under[j] - blur / over[j]
             for k in range(count):
-                block[j, k] = penalty[i, free[k]]
-            block[j, j] += blur / (psi[i] - low[i]) ** 2 + blur / (high[i] - psi[i]) ** 2
-        if count == 0:
-            break
+                block[j, k] = penalty[free[j], free[k]]
+            block[j, j] += blur / (under[j] * under[j]) + blur / (over[j] * over[j])
         step = np.linalg.solve(block, right)
-        part, downhill, small = 1.0, 0.0, True
+        part, decrement, small = 1.0, 0.0, True
         for j in range(count):
-            i = free[j]
-            room = high[i] - psi[i] if step[j] > 0 else psi[i] - low[i]
-            part = min(part, 0.9 * room / abs(step[j])) if step[j] != 0 else part
-            downhill += step[j] * right[j]
-            small = small and abs(step[j]) <= 1e-12 * min(psi[i] - low[i], high[i] - psi[i])
-        if small or not downhill > 0:
+            decrement += step[j] * right[j]
+            small = small and abs(step[j]) <= 1e-12 * min(under[j], over[j])
+            if step[j] < 0:
+                part = min(part, 0.9 * under[j] / -step[j])
+            elif step[j] > 0:
+                part = min(part, 0.9 * over[j] / step[j])
+        if small or not decrement > 0:
             break
-        # The barrier's own distance: below one, a whole step is safe.
-        part = min(part, 1 / (1 + sqrt(downhill / blur))) if downhill > 0.1 * blur else part
+        # A barrier's own measure of distance: below one, a whole step is safe.
+        if decrement > blur:
+            part = min(part, 1.0 / sqrt(decrement / blur)) if part < 1 else part
         for j in range(count):
-            psi[free[j]] += part * step[j]
+            under[j] += part * step[j]
+            over[j] -= part * step[j]
     inverse = np.linalg.inv(block)
     for j in range(count):
         for k in range(count):
@@ -290,8 +316,7 @@ def respond(
         for i in range(n):
             best = -excess[i] + c[i] / penalty[0, i]
             if blur > 0 and low[i] < high[i]:
-                psi[i] = _inside(c[i], excess[i], low[i], high[i], penalty[0, i], blur, psi[i])
-                slope[i, i] = 1 / (penalty[0, i] + blur / (psi[i] - low[i]) ** 2 + blur / (high[i] - psi[i]) ** 2)
+                psi[i], slope[i, i] = _inside(c[i], excess[i], low[i], high[i], penalty[0, i], blur)
             elif best <= low[i]:
                 psi[i] = low[i]
             elif best >= high[i]:
@@ -390,8 +415,8 @@ def dual(
     """The dual function at token prices ``nu`` and constraint multipliers, with its gradient and Hessian by both.
 
     With ``softness`` above 0 a curve that costs ``toll`` to use contributes softplus(arb - toll), which is smooth and
-    at most softness * ln 2 more than max(0, arb - toll); with 0 it contributes arb. With ``blur`` above 0 it is the dual
-    of the problem with a logarithmic barrier at every bound and limit; the value then leaves out the barriers' own.
+    at most softness * ln 2 more than max(0, arb - toll); with 0 it contributes arb. With ``blur`` above 0 it is the
+    dual of the problem with a logarithmic barrier at every bound and limit, in value without the barriers' own.
     """
     n, m = len(nu), len(multipliers)
     c = gain - nu
@@ -401,7 +426,7 @@ def dual(
     total = respond(c, excess, low, high, penalty, blur, psi, slope)
     gradient[:] = 0.0
     for i in range(n):
-        gradient[i] = -psi[i]
+        gradient[i] = -psi[i] + blur * (1 - 1 / nu[i])
     for k in range(m):
         total += multipliers[k] * bounds[k]
         gradient[n + k] = bounds[k]
@@ -417,9 +442,10 @@ def dual(
             hessian[n:, :n] = mixed
             hessian[:n, n:] = mixed.T
             hessian[n:, n:] = mixed @ rows.T
-            if blur > 0:
-                for k in range(m):
-                    hessian[n + k, n + k] += blur / (multipliers[k] * multipliers[k])
+            for k in range(m):
+                hessian[n + k, n + k] += blur / (multipliers[k] * multipliers[k]) if blur > 0 else 0.0
+        for i in range(n):
+            hessian[i, i] += blur / (nu[i] * nu[i])
     for e in range(len(kinds)):
         if not on[e]:
             continue
@@ -478,13 +504,14 @@ def minimise(
     softness: float,
     blur: float,
     psi: Floats,
+    pinned: bool,
     tolerance: float,
     floor: float,
     most_steps: int,
 ) -> tuple[float, int, float]:
     """Damped Newton on the dual; ``nu``, ``multipliers`` and ``psi`` are the first guess and become the minimiser.
 
-    It stops where the dual is below ``floor``.
+    If ``pinned``, the prices stay as they are. It stops where the dual is below ``floor``.
 
     Returns:
         The dual's value, the steps taken, and the largest imbalance between what is wanted and what the pools do.
@@ -506,9 +533,9 @@ def minimise(
         count = 0
         for i in range(size):
             if i < n:
-                held = nu[i] <= LEAST_PRICE and gradient[i] > 0
+                held = pinned or (nu[i] <= LEAST_PRICE and gradient[i] > 0)
             else:
-                held = multipliers[i - n] <= 0 and gradient[i] > 0 and blur == 0
+                held = multipliers[i - n] <= 0 and gradient[i] > 0
             if not held:
                 free[count] = i
                 count += 1
@@ -540,7 +567,7 @@ def minimise(
         for i in range(count):
             # Where the dual is flat in one direction, that one takes a short step and does not hold up the rest.
             flat = _LEVEL * abs(right[i])
-            if block[i, i] < flat:
+            if block[i, i] < flat and blur == 0:
                 block[i, i] += abs(right[i]) / _LONGEST
             block[i, i] += _RIDGE * (block[i, i] + 1e-4 * largest) + 1e-9 * _RIDGE * imbalance
         step = np.linalg.solve(block, right)
@@ -558,18 +585,26 @@ def minimise(
         # rounding blurs near the minimum, the slope tells to the end.
         old_nu, old_multipliers, old_psi = nu.copy(), multipliers.copy(), psi.copy()
         short, long = 0.0, min(1.0, _LONGEST / longest) if longest > 0 else 1.0
+        if blur > 0:
+            # Barriers are mild along straight lines, and the prices and multipliers have to stay above zero.
+            long = 1.0
+            for i in range(count):
+                ahead = step[i] if free[i] < n else step[i] / multipliers[free[i] - n]
+                if ahead < -_BACK:
+                    long = min(long, -_BACK / ahead)
+                elif ahead > _FORTH:
+                    long = min(long, _FORTH / ahead)
         at_short, at_long = downhill, 0.0
         part = long
         for attempt in range(_ATTEMPTS):
             for i in range(count):
                 fi = free[i]
                 if fi < n and blur > 0:
-                    nu[fi] = old_nu[fi] * max(1 + part * step[i], _BACK)
+                    nu[fi] = old_nu[fi] * (1 + part * step[i])
                 elif fi < n:
                     nu[fi] = max(old_nu[fi] * np.exp(part * step[i]), LEAST_PRICE)
                 else:
-                    lowest = _BACK * old_multipliers[fi - n] if blur > 0 else 0.0
-                    multipliers[fi - n] = max(old_multipliers[fi - n] + part * step[i], lowest)
+                    multipliers[fi - n] = max(old_multipliers[fi - n] + part * step[i], 0.0)
             psi[:] = old_psi
             dual(
                 nu, multipliers, kinds, a, b, params, segments, on, gain, excess, low, high, penalty, rows, bounds,
@@ -619,3 +654,116 @@ def trades(
             i, j = j, i
         ways[e], amounts_in[e], amounts_out[e] = way, amount_in, amount_out
         earned[e] = nu[j] * amount_out - nu[i] * amount_in
+
+
+@kernel
+def _leave_alone(
+    nu: Floats,
+    multipliers: Floats,
+    touched: Ints,
+    gain: Floats,
+    excess: Floats,
+    low: Floats,
+    high: Floats,
+    penalty: Floats,
+    rows: Floats,
+    psi: Floats,
+) -> None:
+    """Change the prices of tokens that are not ``touched`` just so far that no change of them is wanted."""
+    n = len(nu)
+    for i in range(n):
+        if touched[i]:
+            continue
+        psi[i] = 0.0
+    for i in range(n):
+        if touched[i]:
+            continue
+        worth = gain[i]
+        for k in range(len(multipliers)):
+            worth -= multipliers[k] * rows[k, i]
+        if penalty.shape[0] == 1:
+            worth -= penalty[0, i] * excess[i]
+        else:
+            for j in range(n):
+                worth -= penalty[i, j] * (excess[j] + psi[j])
+        if (low[i] < 0 and nu[i] > worth) or (high[i] > 0 and nu[i] < worth):
+            nu[i] = max(worth, LEAST_PRICE)
+
+
+@kernel
+def solve(
+    nu: Floats,
+    multipliers: Floats,
+    kinds: Ints,
+    a: Ints,
+    b: Ints,
+    params: Floats,
+    segments: Floats,
+    on: Ints,
+    gain: Floats,
+    excess: Floats,
+    low: Floats,
+    high: Floats,
+    penalty: Floats,
+    rows: Floats,
+    bounds: Floats,
+    toll: Floats,
+    softness: float,
+    psi: Floats,
+    pinned: bool,
+    nav: float,
+    floor: float,
+    ways: Ints,
+    amounts_in: Floats,
+    amounts_out: Floats,
+    earned: Floats,
+) -> tuple[float, int, float]:
+    """The least of the dual over the curves that are ``on``, as `minimise`, and all `trades` at its prices.
+
+    Newton's method as it is, and where it gets stuck between kinks, barriers that round them off less and less. If
+    ``pinned``, only the multipliers are sought. What no curve trades does not change, at a price that fits. ``nav`` is
+    the scale of amounts.
+
+    Returns:
+        The value at the prices found, the steps taken, and the imbalance; infinite if the value is below ``floor``.
+    """
+    n, limited = len(nu), len(multipliers) > 0
+    touched = np.zeros(n, dtype=np.int64)
+    for e in range(len(kinds)):
+        if on[e]:
+            touched[a[e]] = touched[b[e]] = 1
+    least, most = low.copy(), high.copy()
+    apart = 0
+    for i in range(n):
+        if not touched[i] and not pinned and low[i] < high[i]:
+            least[i] = most[i] = 0.0
+            apart += 1
+    value, steps, imbalance = minimise(
+        nu, multipliers, kinds, a, b, params, segments, on, gain, excess, least, most, penalty, rows, bounds, toll,
+        softness, 0.0, psi, pinned, _TOLERANCE * nav, floor, _FEW_STEPS if limited else _STEPS,
+    )  # fmt: skip
+    if imbalance > (_GOOD_ENOUGH if softness == 0 else _ROUGHLY) * nav and not value < floor:
+        multipliers[:] = _FIRST_MULTIPLIER
+        if not pinned:
+            nu[:] = 1.0
+        for blur in _BLURS:
+            _, more, imbalance = minimise(
+                nu, multipliers, kinds, a, b, params, segments, on, gain, excess, least, most, penalty, rows, bounds,
+                toll, softness, blur * nav, psi, pinned, max(_TOLERANCE, blur / 10) * nav, -inf, _STEPS,
+            )  # fmt: skip
+            steps += more
+            value, _, _ = minimise(
+                nu, multipliers, kinds, a, b, params, segments, on, gain, excess, least, most, penalty, rows, bounds,
+                toll, softness, 0.0, psi, pinned, 0.0, -inf, 0,
+            )  # fmt: skip
+            if value < floor:
+                imbalance = inf
+                break
+    if apart:
+        _leave_alone(nu, multipliers, touched, gain, excess, low, high, penalty, rows, psi)
+        value, _, _ = minimise(
+            nu, multipliers, kinds, a, b, params, segments, on, gain, excess, low, high, penalty, rows, bounds, toll,
+            softness, 0.0, psi, pinned, 0.0, -inf, 0,
+        )  # fmt: skip
+    trades(nu, kinds, a, b, params, segments, ways, amounts_in, amounts_out, earned)
+    return value, steps, imbalance

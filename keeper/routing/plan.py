@@ -326,16 +326,17 @@ def optimise(problem: Problem) -> Plan:
 
 def _simulated(problem: Problem, ledger: Ledger, trades: list[Trade]) -> tuple[Ledger, Plan, list[Trade]]:
     """The books after ``trades``, the plan they make, and what could not be done; circles only if they pay."""
-    best: tuple[Ledger, Plan, list[Trade]] | None = None
-    for parts in (_PARTS, 0):
+
+    def simulated(parts: int) -> tuple[Ledger, Plan, list[Trade]]:
         trial = ledger.copy()
         undone = carry_out(trial, trades, parts)
         plan = Plan(problem, tuple(trial.swaps), trial.sent, trial.change, tuple(trade.pool for trade in undone))
-        if best is None or plan.worth > best[1].worth:
-            best = trial, plan, undone
-        # Each part costs gas again. Without circles, or without gas, there is nothing to choose.
-        if problem.gas_price == 0 or len(trial.swaps) - len(ledger.swaps) <= len(trades):
-            break
+        return trial, plan, undone
+
+    best = simulated(_PARTS)
+    # Each part costs gas again. Without circles, or without gas, there is nothing to choose.
+    if problem.gas_price > 0 and len(best[0].swaps) - len(ledger.swaps) > len(trades):
+        best = max(best, simulated(0), key=lambda found: found[1].worth)
     return best
 
 

@@ -42,13 +42,16 @@ class _Search:
     def __init__(self, market: Market, goal: Goal, allowed: Ints, toll: Floats) -> None:
         self.market, self.goal, self.allowed, self.toll = market, goal, allowed, toll
         self.least_gain = _NEGLIGIBLE * goal.nav
-        self.whole = solve(market, goal, allowed)
+        # What is worth less than doing nothing, or less than the best so far, need not be solved to the end.
+        self.whole = solve(market, goal, allowed, floor=goal.worth(np.zeros(len(goal.gain))))
         value, bound = self.judge(self.whole)
         self.best = Selection(self.whole, value, bound, self.whole)
 
-    def look(self, on: Ints, start: Solution) -> Solution:
-        """Solve for one set and learn from it."""
-        solution = solve(self.market, self.goal, on, start)
+    def look(self, on: Ints, start: Solution, tolls: float = 0.0) -> Solution:
+        """Solve for one set, which costs so much at least, and learn from it."""
+        solution = solve(self.market, self.goal, on, start, floor=self.best.value + tolls)
+        if solution.hopeless:
+            return solution
         value, bound = self.judge(solution)
         if value > self.best.value:
             self.best = replace(self.best, solution=solution, value=value)
@@ -56,9 +59,12 @@ class _Search:
         return solution
 
     def judge(self, solution: Solution) -> tuple[float, float]:
-        """What the set is worth after its tolls (-inf with two pairs of one pool), and a bound on every set."""
+        """What the set is worth after its tolls (-inf if that is no plan), and a bound on every set.
+
+        It is no plan with two pairs of one pool, or if it did not settle.
+        """
         used = solution.used
-        if self.market.shared and len(set(self.market.pool[used])) < len(used):
+        if not solution.settled or (self.market.shared and len(set(self.market.pool[used])) < len(used)):
             return -np.inf, self.bound(solution)
         return solution.value - float(self.toll[used].sum()), self.bound(solution)
 
@@ -164,8 +170,10 @@ def _branch(search: _Search, taken: list[int], free: list[int], start: Solution)
     on = _mask(market, taken + free)
     bound = np.inf
     solution = start
-    for _ in range(3):
-        solution = search.look(on, solution)
+    for attempt in range(3):
+        solution = search.look(on, solution, float(toll[taken].sum()))
+        if solution.hopeless and attempt == 0:
+            return
         over = solution.earned - toll
         bound = min(bound, solution.of_tokens + float(over[taken].sum()) + float(np.maximum(over[free], 0).sum()))
         narrower = _mask(market, taken + [e for e in free if over[e] > 0])

@@ -17,25 +17,17 @@ from dataclasses import dataclass, replace
 from math import inf
 
 import numpy as np
-from scipy.optimize import minimize
 
 from keeper.routing import kernels
 from keeper.routing.jit import Floats, Ints
 from keeper.routing.market import Market
 
-_TOLERANCE = 1e-11
-"""Imbalance at which the dual has converged, as a part of the basket's value."""
-_GOOD_ENOUGH = 1e-8
-"""Imbalance, as a part of the basket's value, above which the other method has a try."""
-_STEPS = 200
-_FEW_STEPS = 40
-_FIRST_MULTIPLIER = 0.1
-_BLURS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10, 1e-12)
-"""Barriers at the limits, in turn, as parts of the basket's value."""
+_SETTLED = 1e-6
+"""Imbalance, as a part of the basket's value, above which the curves' answers are no plan."""
 
 
 def slope(penalty: Floats, distance: Floats) -> Floats:
-    """Q d, the slope of d Q d / 2, for distances d, shape (n,). ``penalty`` is Q: (1, n) if diagonal, or (n, n)."""
+    """Q d, the slope of d Q d / 2, for distances d, shape (n,). ``penalty`` is Q: (1, n) if diagonal, else (n, n)."""
     return penalty[0] * distance if len(penalty) == 1 else penalty @ distance
 
 
@@ -86,7 +78,8 @@ class Solution:
     """Where the dual is least for a set of curves.
 
     ``value`` is the dual there; ``nu`` and ``multipliers`` are where that is, ``psi`` the net trades wanted. The rest
-    is what each curve would do there (see `kernels.trades`), nominal dollars, whether it is ``on`` or not.
+    is what each curve would do there (see `Market.trades`), nominal dollars, whether it is ``on`` or not.
+    ``imbalance`` is the largest difference between the two, as a part of the basket's value.
     """
 
     value: float
@@ -102,9 +95,19 @@ class Solution:
     imbalance: float
 
     @property
+    def hopeless(self) -> bool:
+        """Whether it is worth less than what was asked for, and so was not sought any further."""
+        return self.imbalance == inf
+
+    @property
+    def settled(self) -> bool:
+        """Whether the curves do what is wanted. If not, this is only a bound."""
+        return self.imbalance <= _SETTLED
+
+    @property
     def used(self) -> Ints:
-        """The curves that trade, as places."""
-        return np.flatnonzero(self.on * self.ways)
+        """The curves that trade, as places; none if it is only a bound."""
+        return np.flatnonzero(self.on * self.ways) if self.settled else np.zeros(0, dtype=np.int64)
 
     @property
     def of_tokens(self) -> float:
@@ -120,68 +123,34 @@ def solve(
     *,
     toll: Floats | None = None,
     softness: float = 0.0,
+    floor: float = -inf,
 ) -> Solution:
     """Least dual over the curves that are ``on`` (shape (curves,), 0 or 1), from the prices of ``start`` if given.
 
-    With ``toll`` (dollars to use each curve) and ``softness`` the dual is the smoothed one of `kernels.dual`.
+    With ``toll`` (dollars to use each curve) and ``softness`` the dual is the smoothed one of `kernels.dual`. Where it
+    falls below ``floor``, it is not solved to the end and does not settle.
     """
     n, m = len(market.tokens), len(goal.bounds)
     nu = np.ones(n) if start is None else start.nu.copy()
     multipliers = np.zeros(m) if start is None else start.multipliers.copy()
     psi = np.zeros(n) if start is None else start.psi.copy()
     tolls = np.zeros(market.size) if toll is None else toll
-    # A set of curves that is worth less than doing nothing need not be solved to the end.
-    floor = goal.worth(np.zeros(n)) if softness == 0 else -inf
-
-    def newton(most_steps: int, blur: float = 0.0) -> tuple[float, int, float]:
-        return kernels.minimise(
-            nu, multipliers, market.kinds, market.a, market.b, market.params, market.segments, on,
-            goal.gain, goal.excess, goal.low, goal.high, goal.penalty, goal.rows, goal.bounds, tolls, softness,
-            blur * goal.nav, psi, max(_TOLERANCE, blur / 10) * goal.nav, -inf if blur else floor, most_steps,
-        )  # fmt: skip
-
-    value, steps, imbalance = newton(_FEW_STEPS if m else _STEPS)
-    if imbalance > _GOOD_ENOUGH * goal.nav and m and value >= floor:
-        # Kinks of limits that meet are too much for it: round them, and less and less so.
-        nu[:], multipliers[:] = 1.0, _FIRST_MULTIPLIER
-        for blur in _BLURS:
-            _, more, imbalance = newton(_STEPS, blur)
-            steps += more
-            value, _, _ = newton(0)
-            if value < floor:
-                break
-    if imbalance > _GOOD_ENOUGH * goal.nav and softness == 0 and value >= floor:
-        _quasi_newton(market, goal, on, nu, multipliers, psi)
-        value, more, imbalance = newton(_STEPS)
-        steps += more
-    return Solution(value, nu, multipliers, psi, on, *market.trades(nu), steps, imbalance)
+    ways, (amounts_in, amounts_out, earned) = np.empty(market.size, dtype=np.int64), np.empty((3, market.size))
+    value, steps, imbalance = kernels.solve(
+        nu, multipliers, market.kinds, market.a, market.b, market.params, market.segments, on, goal.gain, goal.excess,
+        goal.low, goal.high, goal.penalty, goal.rows, goal.bounds, tolls, softness, psi, False, goal.nav, floor,
+        ways, amounts_in, amounts_out, earned,
+    )  # fmt: skip
+    return Solution(value, nu, multipliers, psi, on, ways, amounts_in, amounts_out, earned, steps, imbalance / goal.nav)
 
 
-def _quasi_newton(  # noqa: PLR0917  the kernels' arguments
-    market: Market, goal: Goal, on: Ints, nu: Floats, multipliers: Floats, psi: Floats
-) -> None:
-    """L-BFGS-B in the logarithms of the prices, for where Newton got stuck between kinks."""
-    n, m = len(nu), len(multipliers)
-    slope, hessian, gradient = np.empty((n, n)), np.empty((n + m, n + m)), np.empty(n + m)
-    no_toll = np.zeros(market.size)
-
-    def of(point: Floats) -> tuple[float, Floats]:
-        prices = np.exp(point[:n])
-        value = kernels.dual(
-            prices, np.ascontiguousarray(point[n:]), market.kinds, market.a, market.b, market.params, market.segments,
-            on, goal.gain, goal.excess, goal.low, goal.high, goal.penalty, goal.rows, goal.bounds, no_toll, 0.0,
-            0.0, psi, slope, gradient, hessian, False,
-        )  # fmt: skip
-        return value / goal.nav, np.concatenate([gradient[:n] * prices, gradient[n:]]) / goal.nav
-
-    limits = [(float(np.log(kernels.LEAST_PRICE)), 50.0)] * n + [(0.0, inf)] * m
-    found = minimize(
-        of,
-        np.concatenate([np.log(nu), multipliers]),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=limits,
-        options={"maxiter": 2000, "maxcor": 30},
-    )
-    nu[:] = np.exp(found.x[:n])
-    multipliers[:] = found.x[n:]
+def tokens_part(market: Market, goal: Goal, nu: Floats) -> float:
+    """The part of the dual at ``nu`` that is not the curves' own, at the best multipliers for these prices."""
+    none_on, no_toll = np.zeros(market.size, dtype=np.int64), np.zeros(market.size)
+    ways, (amounts_in, amounts_out, earned) = none_on.copy(), np.empty((3, market.size))
+    value, _, _ = kernels.solve(
+        nu.copy(), np.zeros(len(goal.bounds)), market.kinds, market.a, market.b, market.params, market.segments,
+        none_on, goal.gain, goal.excess, goal.low, goal.high, goal.penalty, goal.rows, goal.bounds, no_toll, 0.0,
+        np.zeros(len(nu)), True, goal.nav, -inf, ways, amounts_in, amounts_out, earned,
+    )  # fmt: skip
+    return value

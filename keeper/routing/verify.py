@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.optimize import minimize
 
-from keeper.routing import kernels
-from keeper.routing.jit import Floats
 from keeper.routing.plan import Problem
 from keeper.routing.selection import upper_arbs
+from keeper.routing.solver import tokens_part
 
 
 def upper_bound(problem: Problem, dual: Mapping[str, float]) -> float:
@@ -33,21 +31,4 @@ def upper_bound(problem: Problem, dual: Mapping[str, float]) -> float:
             raise ValueError(f"the dual price of {token} is {dual[token]}, it must be above 0")
     *_, earned = market.trades(nu)
     arbs = upper_arbs(market, problem.routable, problem.toll, earned)
-
-    def of_tokens(multipliers: Floats) -> tuple[float, Floats]:
-        c = goal.gain - nu - multipliers @ goal.rows
-        psi, slope = np.zeros(len(nu)), np.empty((len(nu), len(nu)))
-        value = kernels.respond(c, goal.excess, goal.low, goal.high, goal.penalty, 0.0, psi, slope)
-        return value + float(multipliers @ goal.bounds), goal.bounds - goal.rows @ psi
-
-    tokens, _ = of_tokens(np.zeros(len(goal.bounds)))
-    if len(goal.bounds):
-        found = minimize(
-            lambda multipliers: tuple(part / goal.nav for part in of_tokens(multipliers)),
-            np.zeros(len(goal.bounds)),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=[(0.0, None)] * len(goal.bounds),
-        )
-        tokens = min(tokens, of_tokens(found.x)[0])
-    return max(problem.hold, tokens + arbs - problem.gas_usd(problem.gas_units.base))
+    return max(problem.hold, tokens_part(market, goal, nu) + arbs - problem.gas_usd(problem.gas_units.base))

@@ -42,24 +42,27 @@ _GREED = WAD + WAD // 1000
 """What a thief tries beyond what the guard allows, to see it refused."""
 
 
+def symbols_of(deployment: DeployConfig) -> list[str]:
+    """What the embedded chain calls the assets of a vault. Raises `InputError` if it does not have one of them."""
+    symbols = {token.address.lower(): symbol for symbol, token in TOKENS.items()}
+    strange = next((priced.token for priced in deployment.priced if priced.token.lower() not in symbols), None)
+    if strange is not None:
+        raise InputError(f"the embedded chain has no {strange}: it has {', '.join(TOKENS)}")
+    return [symbols[asset.token.lower()] for asset in deployment.assets]
+
+
 class Arena:
     """A vault as `config` deploys it, its roles given to development accounts, on a devnet of one's own."""
 
     def __init__(self, devnet: Devnet, deployment: DeployConfig, config: Config, directory: Path) -> None:
         self.devnet, self.directory = devnet, directory
-        symbols = {token.address.lower(): symbol for symbol, token in TOKENS.items()}
-        strange = [asset.token for asset in deployment.priced if asset.token.lower() not in symbols]
-        if strange:
-            raise InputError(f"the embedded chain has no {strange[0]}: it has {', '.join(TOKENS)}")
-        self.symbols = [symbols[asset.token.lower()] for asset in deployment.assets]
+        self.symbols = symbols_of(deployment)
         self.weights = dict(zip(self.symbols, (asset.weight for asset in deployment.assets), strict=True))
         roles = dict.fromkeys(("owner", "curator", "guardian", "fee_recipient", "receiver"), OWNER.address)
         deployment = deployment.model_copy(update=roles | {"keeper": KEEPER.address})
         devnet.refresh_feeds()
-        for asset in deployment.assets:
-            devnet.deal(
-                asset.token, OWNER.address, int(asset.amount.scaleb(TOKENS[symbols[asset.token.lower()]].decimals))
-            )
+        for symbol, asset in zip(self.symbols, deployment.assets, strict=True):
+            devnet.deal(symbol, OWNER.address, int(asset.amount.scaleb(TOKENS[symbol].decimals)))
         self.deployment: Deployment = deploy(
             devnet.endpoint,
             deployment,

@@ -10,8 +10,9 @@ from typing import NamedTuple
 from keeper.chain import bindings
 from keeper.chain.lens import Reading
 from keeper.devnet.world import transact
-from keeper.domain import Decision
-from keeper.loop import evaluate, plan
+from keeper.domain import Decision, Snapshot
+from keeper.loop import facts_for_trade, plan
+from keeper.policy import decide, remember
 from keeper.policy.guard import Outcome
 from keeper.pools import SwapError
 from keeper.routing.steps import Amount, Recipient, Step
@@ -119,10 +120,13 @@ def _sandwich(arena: Arena, cast: Cast) -> Result:
         scene.pass_on(Moment(3_600, *[cast.at({cast.victim: Decimal("1.25")})] * 2))
         before = scene.drift()
         reading = scene.keeper.read()
-        decision = evaluate(scene.keeper, reading)
+        policy = scene.keeper.config.policy
+        facts = facts_for_trade(reading)
+        facts = facts.model_copy(update={"past": remember(None, facts, policy)})
+        decision = decide(facts, policy)
         if decision.action == "hold":
             return _result(scene, SANDWICH, before, note=f"the keeper holds: {decision.reason}")
-        size = _largest(scene, reading, decision)
+        size = _largest(scene, reading, facts, decision)
         attack = _attack(reading, decision, size)
         taken = _in_one_block(scene, reading, attack)
         minima = {buy.token: buy.min_amount for buy in decision.buys}
@@ -145,9 +149,9 @@ def _sandwich(arena: Arena, cast: Cast) -> Result:
         )
 
 
-def _largest(scene: Scene, reading: Reading, decision: Decision) -> float:
+def _largest(scene: Scene, reading: Reading, facts: Snapshot, decision: Decision) -> float:
     """The greatest attack, in times of our batch, that our batch survives."""
-    order = plan(reading, decision, 3_600).encode()
+    order = plan(reading, facts, decision, 3_600).encode()
 
     def survives(size: float) -> bool:
         with scene.devnet.isolated():

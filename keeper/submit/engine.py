@@ -4,6 +4,8 @@ The rules (docs/operations.md has them for people):
 
 - An intent is on disk before anything of it is signed, and signed bytes are on disk before they are sent.
 - All attempts of an intent share its account nonce and its vault nonce, so at most one can take effect, once.
+- Whatever else the keeper sends (upkeep of the oracle, self-transfers) is an intent too: nothing has an account nonce
+  beside the one that is open.
 - Bytes that were signed may turn up at any time. An intent is over only when a *finalised* block says so: its account
   nonce is used, or its deadline has passed. Until then the same bytes are sent again, replaced at higher fees, or
   cancelled by a self-transfer with the same account nonce; nothing else is planned for this signer.
@@ -18,27 +20,29 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from eth_utils.address import to_checksum_address
 
 from keeper.chain import bindings
 from keeper.chain.deployment import Deployment
-from keeper.chain.errors import RpcError
+from keeper.chain.errors import NodeError, RpcError
 from keeper.chain.lens import Reading
 from keeper.chain.rpc import Endpoint, Header
 from keeper.domain.decision import Decision
 from keeper.submit.errors import SendError
 from keeper.submit.journal import Attempt, Intent, Journal, Mined, Outcome, State, amounts
 from keeper.submit.sender import (
+    Call,
     Realised,
     Sending,
     Transaction,
+    contents_of,
     cost_of,
     fees,
-    order_call,
     predicted_changes,
     prepare,
+    prepare_call,
     realised_changes,
     rebalanced,
     sign,
@@ -191,6 +195,8 @@ class Engine:
             self.journal.close(intent, State.REVERTED, f"{attempt.kind} {attempt.hash} reverted {where}")
         elif attempt.kind == "cancel":
             self.journal.close(intent, State.CANCELLED, f"cancelled by {attempt.hash} {where}")
+        elif attempt.kind == "upkeep":
+            self.journal.close(intent, State.DONE, f"{intent.why}: {attempt.hash} {where}")
         else:
             outcome, event = self._outcome(intent, receipt)
             fell = event["drift1"] < event["drift0"]
@@ -247,13 +253,13 @@ class Engine:
         if late and last.kind != "cancel":
             return self._replace(intent, facts, "cancel")
         if waited >= self.sending.replace_after_blocks:
-            return self._replace(intent, facts, "cancel" if late else "batch")
+            return self._replace(intent, facts, "cancel" if late else intent.attempts[0].kind)
         known = self.endpoint.request("eth_getTransactionByHash", last.hash)
         if known is None:
             self._send(intent, last, facts.head)
         return Waiting(f"{last.kind} {last.hash} waits to be mined, for {waited} blocks by now")
 
-    def _replace(self, intent: Intent, facts: _Facts, kind: Literal["batch", "cancel"]) -> Waiting:
+    def _replace(self, intent: Intent, facts: _Facts, kind: str) -> Waiting:
         """New bytes with the same nonces and higher fees, inside the budget; what a cancel costs stays in reserve."""
         head = facts.head
         priority = self.endpoint.quantity("eth_maxPriorityFeePerGas")
@@ -261,16 +267,17 @@ class Engine:
         first = intent.attempts[0]
         budget = first.gas * first.max_fee * self.sending.budget_percent // 100
         reserve = CANCEL_GAS * mul_div_up(max_fee, _BUMP, 100)
-        gas = first.gas if kind == "batch" else CANCEL_GAS
+        gas = CANCEL_GAS if kind == "cancel" else first.gas
         over_price = self.max_gas_price is not None and max_fee > self.max_gas_price
-        if kind == "batch" and (gas * max_fee + reserve > budget or over_price):
+        if kind != "cancel" and (gas * max_fee + reserve > budget or over_price):
             last = intent.attempts[-1]
             return Waiting(f"{last.kind} {last.hash} waits to be mined; a dearer one would pass the budget")
         if kind == "cancel" and gas * max_fee > budget:
             return Waiting(f"account nonce {intent.account_nonce} is stuck and cancelling it would pass the budget")
         transaction = self._self_transfer(intent.account_nonce, max_fee, tip)
-        if kind == "batch":
-            transaction = replace(transaction, to=intent.vault.address, data=order_call(intent.order), gas=gas)
+        if kind != "cancel":
+            to, data = contents_of(first.raw)
+            transaction = replace(transaction, to=to, data=data, gas=gas)
         self._sign_and_send(intent, kind, transaction, head)
         return Waiting(f"sent a dearer {kind} with account nonce {intent.account_nonce}: {max_fee} wei per gas at most")
 
@@ -394,9 +401,48 @@ class Engine:
         again = self.journal.open_intent(self.signer.address)
         return again or intent
 
-    def _sign_and_send(
-        self, intent: Intent, kind: Literal["batch", "cancel"], transaction: Transaction, head: Header
-    ) -> None:
+    # Upkeep
+
+    def keep_up(self, head: Header, to: str, data: bytes, why: str) -> Waiting:
+        """Commit, sign, commit, send: a call that does no harm whenever it is mined, and which no batch depends on.
+
+        It is an intent like any other: it has its account nonce for itself, is followed, replaced and cancelled.
+
+        Raises:
+            SendError: nothing was signed, or the call would revert.
+        """
+        nonce = self.endpoint.quantity("eth_getTransactionCount", self.signer.address, "latest")
+        call = Call(self.deployment.chain_id, self.signer.address, to, data)
+        priority = self.endpoint.quantity("eth_maxPriorityFeePerGas")
+        try:
+            transaction = prepare_call(
+                self.endpoint, head, call, priority,
+                sending=self.sending, max_gas_price=self.max_gas_price, above=self._dearer(nonce),
+            )  # fmt: skip
+        except NodeError as error:
+            if error.data is None:
+                raise
+            raise SendError(f"{why}: {bindings.explain(error.data)}") from None
+        intent = self.journal.commit(
+            Intent(
+                signer=self.signer.address,
+                account_nonce=transaction.nonce,
+                vault_nonce=0,
+                deadline=head.timestamp + self.sending.deadline_seconds,
+                order=b"",
+                predicted="{}",
+                predicted_cost=0,
+                turnover=0,
+                created_block=head.number,
+                why=why,
+            )
+        )
+        self._sign_and_send(intent, "upkeep", transaction, head)
+        return Waiting(f"{why}, with account nonce {transaction.nonce}")
+
+    # Signing and sending
+
+    def _sign_and_send(self, intent: Intent, kind: str, transaction: Transaction, head: Header) -> None:
         signed = sign(self.endpoint, self.signer, transaction)
         self.journal.signed(
             intent,

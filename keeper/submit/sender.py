@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from eth_account.typed_transactions.typed_transaction import TypedTransaction
+from eth_utils.address import to_checksum_address
+from hexbytes import HexBytes
 from pydantic import Field
 
 from keeper.chain import bindings
@@ -201,6 +204,12 @@ def sign(endpoint: Endpoint, signer: Signer, transaction: Transaction) -> Signed
     check_may_sign(signer.address, development_node=endpoint.is_development_node())
     endpoint.check_chain_id(transaction.chain_id)
     return signer.sign(transaction.fields())
+
+
+def contents_of(raw: bytes) -> tuple[str, bytes]:
+    """To whom signed bytes go, and with what data."""
+    fields = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
+    return to_checksum_address(fields["to"]), bytes(fields["data"])
 
 
 def cost_of(reading: Reading, changes: Mapping[str, int]) -> int:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from multiprocessing import forkserver
@@ -19,14 +19,19 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from eth_account import Account
 from stage import KEEPER, Stage
 
 from chaos.life import LOST, Fate, live
 from keeper.devnet import Devnet
+from keeper.devnet.faults import FaultProxy
+from keeper.devnet.relay import Habit, LocalRelay
 from keeper.devnet.tables import BLOCK_TIME
 from keeper.submit.journal import OPEN, Intent, Journal, State, Store
 
 LEASE_BLOCKS = 2
+TOLERANCE = {"backoff_first_seconds": 0.01, "backoff_cap_seconds": 0.05, "wrong_chain_seconds": 0.05}
+"""Blocks come as fast as they can be mined here, and so must second chances."""
 BAND = 0.005
 """Of NAV: narrow, so that nearly every move of the market calls for a batch."""
 MOVING = ("LINK", "WBTC", "UNI", "WETH")
@@ -101,6 +106,11 @@ class Life:
 
     def hear_of(self, block: int, seconds: float = _PATIENCE) -> bool:
         """Waits until it has dealt with a block, if only by a complaint. False if it died or was suspended first."""
+        known = len(self.said)
+        while self.listen():
+            pass
+        if any(number is not None and number >= block for number, _, _ in self.said[known:]):
+            return True
         give_up_at = time.monotonic() + seconds
         while time.monotonic() < give_up_at:
             if self.listen(0.02):
@@ -140,7 +150,9 @@ class Arena:
     def __init__(self, devnet: Devnet, directory: Path, seed: int, **settings: Any) -> None:
         self.devnet, self.random = devnet, random.Random(seed)  # noqa: S311  no secret, but the same again for the same seed
         self.stage = Stage(devnet, directory)
-        self.stage.configure(**(SETTINGS | settings))
+        self.settings = SETTINGS | settings
+        self.stage.configure(**self.settings)
+        self.running = ExitStack()
         self.base = devnet.prices()
         self.clock = _forks.Value("d", self.stage.now(), lock=False)
         self.lives: list[Life] = []
@@ -151,8 +163,32 @@ class Arena:
         for life in self.lives:
             if life.alive():
                 life.kill()
-        self.devnet.rpc("anvil_dropAllTransactions")
+        self.running.close()
+        self.lose()
         self.devnet.rpc("evm_setAutomine", True)
+
+    # What is between a keeper and the chain
+
+    def configure(self, **settings: Any) -> None:
+        """Other settings for lives that start from now on."""
+        self.settings |= settings
+        self.stage.configure(**self.settings)
+
+    def proxies(self, count: int, timeout: float = 0.5) -> list[FaultProxy]:
+        """Lets keepers that start from now on reach the chain through so many nodes that misbehave on request."""
+        found = [
+            self.running.enter_context(FaultProxy(self.devnet.url, seed=self.random.randrange(2**32)))
+            for _ in range(count)
+        ]
+        urls = [proxy.url for proxy in found]
+        self.configure(chain={"rpc_urls": urls, "chain_id": 1, "timeout_seconds": timeout, "tolerance": TOLERANCE})
+        return found
+
+    def relay(self, habit: Habit, **routing: Any) -> LocalRelay:
+        """Lets keepers that start from now on send by a private relay."""
+        relay = self.running.enter_context(LocalRelay(self.devnet.url, habit))
+        self.configure(routing={"relays": [{"url": relay.url}], **routing})
+        return relay
 
     # Lives
 
@@ -207,9 +243,27 @@ class Arena:
         self.devnet.rpc("evm_setAutomine", False)
         self.clock.value = self.stage.now()
 
-    def reorganise(self, depth: int) -> None:
-        """Takes blocks back and puts empty ones in their place."""
-        self.devnet.rpc("anvil_reorg", depth, [])
+    def reorganise(self, depth: int, raw: str | None = None) -> None:
+        """Takes blocks back and puts empty ones in their place, or ones the last of which holds a transaction."""
+        self.devnet.rpc("anvil_reorg", depth, [] if raw is None else [[raw, depth - 1]])
+
+    def lose(self) -> None:
+        """Nobody has any transaction any more that is not mined."""
+        self.devnet.rpc("anvil_dropAllTransactions")
+
+    def foreign(self, nonce: int) -> str:
+        """A transaction of the keeper's key that no keeper made, as bytes."""
+        fields = {
+            "type": 2,
+            "chainId": 1,
+            "nonce": nonce,
+            "to": self.stage.signer.address,
+            "value": 0,
+            "gas": 21_000,
+            "maxFeePerGas": 10**12,
+            "maxPriorityFeePerGas": 10**10,
+        }
+        return str(Account.sign_transaction(fields, self.stage.key).raw_transaction.to_0x_hex())
 
     # The end
 
@@ -258,7 +312,7 @@ class Arena:
         duplicates = sum(count - 1 for count in (executed + Counter()).values())
         duplicates += sum(count - 1 for count in nonces.values())
         unknown = len(batches) - sum(executed.values())
-        done = {intent.id for intent in intents if intent.state in (State.DONE, State.FAILED)}
+        done = {intent.id for intent in intents if intent.order and intent.state in (State.DONE, State.FAILED)}
         misjudged = done ^ set(executed)
         unexplained = [intent for intent in intents if intent.state not in OPEN and not intent.why]
         if misjudged:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chaos.arena import BAND, Arena, Verdict
-from chaos.life import Fate
 from keeper.chain import bindings
+from keeper.devnet.faults import Delay, Drop, Garbage, NoReceipt, RateLimited, ServerError, StaleHead
 from keeper.units import WAD
 
-_FAULT_RATE = 0.05
+FAULT_RATE = 0.05
+FAULTS = (Delay(0.02), Drop(), RateLimited(), ServerError(), Garbage(), StaleHead(3))
 _CALM = 6
 """Blocks between two moves of the market, on average."""
 
@@ -19,8 +20,8 @@ class Soak:
     """What a soak came to.
 
     ``waits`` is, for each batch, the blocks from the first at which an asset was outside its band to that of the batch.
-    ``silent`` counts blocks with an asset outside its band for which the keeper gave no reason. ``memory`` is the
-    resident size after a fifth of the time and at the end, kB.
+    ``silent`` counts blocks with an asset outside its band for which the keeper gave no reason. ``fault_rate`` is the
+    part of its calls that went wrong. ``memory`` is the resident size after a fifth of the time and at the end, kB.
     """
 
     blocks: int
@@ -28,13 +29,18 @@ class Soak:
     waits: list[int]
     silent: int
     restarts: int
+    fault_rate: float
     memory: tuple[int, int]
     verdict: Verdict
 
 
 def soak(arena: Arena, blocks: int) -> Soak:
     """Lets a keeper live for so many blocks, 5% of its calls going wrong."""
-    life, _ = arena.revive(_fate(arena))
+    (node,) = arena.proxies(1)
+    for fault in FAULTS:
+        node.set("*", fault, probability=FAULT_RATE / len(FAULTS))
+    node.set("*", NoReceipt(), probability=FAULT_RATE)
+    life, _ = arena.revive()
     drifts, silent, restarts = 0, 0, 0
     outside_since: int | None = None
     waits: list[int] = []
@@ -47,7 +53,7 @@ def soak(arena: Arena, blocks: int) -> Soak:
         heard = life.hear_of(head)
         if not life.alive():
             restarts += 1
-            life, _ = arena.revive(_fate(arena))
+            life, _ = arena.revive()
         for batch in arena.stage.batches()[seen:]:
             seen += 1
             if outside_since is not None:
@@ -64,11 +70,9 @@ def soak(arena: Arena, blocks: int) -> Soak:
             early = life.memory
     late = life.memory
     life.kill()
-    return Soak(blocks, drifts, waits, silent, restarts, (early, late), arena.finish())
-
-
-def _fate(arena: Arena) -> Fate:
-    return Fate(fault_rate=_FAULT_RATE, seed=arena.random.randrange(2**32))
+    rate = node.faults.total() / len(node.log)
+    node.clear()
+    return Soak(blocks, drifts, waits, silent, restarts, rate, (early, late), arena.finish())
 
 
 def _is_outside(arena: Arena, block: int) -> bool:

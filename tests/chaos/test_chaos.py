@@ -28,7 +28,35 @@ def test_a_keeper_that_is_killed_again_and_again_sends_everything_once(arena):
 
 @pytest.mark.parametrize(
     "name",
-    ["paused between signing and sending, then woken", "journal restored", "disk full", "database locked"],
+    [
+        "paused while signing a batch, then woken",
+        "paused while sending a replacement, then woken",
+        "paused while signing a cancel, then woken",
+        "journal restored from an hour ago",
+        "never mined, block after block",
+        "base fee tenfold, block after block",
+        "nonce used by a foreign transaction",
+        "relay surfaces late, mined meanwhile",
+        "relay surfaces late, expired meanwhile",
+        "signer out of funds",
+        "database locked",
+        "disk full",
+        "clock an hour ahead",
+        "clock an hour behind",
+        "reorganisation of 1 before inclusion",
+        "reorganisation of 3, the batch is sent again",
+        "reorganisation of 5, the batch is replaced",
+        "reorganisation of 6, the batch comes back",
+        "node: no answer, but done",
+        "node: 429",
+        "node: garbage",
+        "node: stale heads",
+        "node: another chain id",
+        "node: receipts that vanish",
+        "node: takes what it drops",
+        "one node of two: 500",
+        "one node of two: too slow",
+    ],
 )
 def test_a_fault_leaves_no_trace(arena, name):
     verdict = FAULTS[name](arena)

@@ -67,7 +67,7 @@ contract IndexVaultAccessTest is VaultTest {
         _open("transfer", abi.encodeCall(ERC20.transfer, (keeper, 1e18)));
         _open("transferFrom", abi.encodeCall(ERC20.transferFrom, (holder, keeper, 1e18)));
         _open("approve", abi.encodeCall(ERC20.approve, (keeper, 1e18)));
-        _open("permit", _permit());
+        _open("permit", _permit("holder", keeper, 1e18));
 
         _only("rebalance", abi.encodeCall(IIndexVault.rebalance, (_trade(DAI, 10e18, LINK, 1e18))), keeper);
         bytes memory change = abi.encodeCall(IVaultChanges.setKeeper, (stranger));
@@ -307,28 +307,5 @@ contract IndexVaultAccessTest is VaultTest {
         for (uint256 i; i < ASSETS; ++i) {
             held[i] = _balanceOf(i, address(vault));
         }
-    }
-
-    /// @dev The holder's signature under an allowance for the keeper.
-    function _permit() internal returns (bytes memory) {
-        (, uint256 key) = makeAddrAndKey("holder");
-        bytes32 digest = keccak256(
-            abi.encodePacked(
-                "\x19\x01",
-                vault.DOMAIN_SEPARATOR(),
-                keccak256(
-                    abi.encode(
-                        keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"),
-                        holder,
-                        keeper,
-                        1e18,
-                        vault.nonces(holder),
-                        block.timestamp
-                    )
-                )
-            )
-        );
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
-        return abi.encodeCall(ERC20.permit, (holder, keeper, 1e18, block.timestamp, v, r, s));
     }
 }

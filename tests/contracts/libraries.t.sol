@@ -479,6 +479,7 @@ contract GuardTest is Test {
         Guard.valuate(b);
         assertEq(b.nav, 100e18);
         assertEq(b.gap, 40e18);
+        assertEq(b.targets.length, 2);
     }
 
     function test_target_values_are_rounded_down() external pure {

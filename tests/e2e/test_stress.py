@@ -85,7 +85,7 @@ def test_a_scene_leaves_no_trace(arena):
 
 def run(capsys, *arguments):
     with pytest.raises(SystemExit) as exited:
-        main(["stress", *map(str, arguments)])
+        main(["stress", "--where", "chain", *map(str, arguments)])
     return int(exited.value.code or 0), *capsys.readouterr()
 
 
@@ -97,7 +97,7 @@ def test_the_command_writes_what_it_prints(capsys, tmp_path, devnet):
     assert json.loads(out.read_text()) == report
     assert report["ok"] is True
     assert [result["scenario"] for result in report["results"]] == ["feed frozen, key stolen"]
-    assert "1 of 1" in said
+    assert "chain 1 of 1" in said
 
 
 def test_a_bound_that_did_not_hold_is_exit_code_1(capsys, devnet, monkeypatch):

@@ -17,6 +17,7 @@ from keeper.policy import Considered, consider, decide
 from keeper.policy.guard import Basket, check_drift, check_outcome
 from keeper.pools import BalancerWeightedPool, BasePool, UniswapV2Pool, UniswapV3Pool
 from keeper.routing.solver import solve
+from keeper.routing.verify import upper_bound
 from keeper.units import WAD
 
 GRAPHS = int(os.environ.get("BALLAST_GRAPHS", "300"))
@@ -144,7 +145,7 @@ def all_judged() -> list[tuple[int, Judged]]:
 
 
 def test_the_gap_is_a_hundredth_of_a_basis_point():
-    """But where the bound counts throwing value away as a gain: with a penalty of 1 and more, a few in a thousand."""
+    """Except where the bound counts throwing value away as a gain: with a large penalty, a few in a thousand."""
     every = all_judged()
     sated = [seed for seed, one in every if one.sated]
     wide = [(seed, one.gap * 1e4, one.dropped) for seed, one in every if one.gap > one.slack and not one.sated]
@@ -169,7 +170,7 @@ def test_no_plan_is_worth_more_than_its_bound():
 # Against a solver of another kind
 
 
-def by_cones(facts: Snapshot, asked: Policy) -> float:
+def by_cones(facts: Snapshot, asked: Policy, limits: Limits | None = None) -> float:
     """The optimum over two-token pools of constant weighted product, as a cone program, by Clarabel."""
     nav = facts.nav / WAD
     tokens = list(dict.fromkeys([*facts.asset, *(token for pool in facts.pools for token in pool.tokens)]))
@@ -202,10 +203,30 @@ def by_cones(facts: Snapshot, asked: Policy) -> float:
         for held, change, asset in zip(held_now, traded, facts.vault.assets, strict=True)
     ]
     constraints += [held + change >= 0 for held, change in zip(held_now, traded, strict=True)]
+    if limits is not None:
+        constraints += limited_by(
+            limits,
+            traded,
+            [held - asset.target_weight / 1e18 for held, asset in zip(held_now, facts.vault.assets, strict=True)],
+        )
     worth = cp.sum(cp.hstack(traded)) - asked.tracking_penalty / 2 * cp.sum_squares(cp.hstack(distance))
     question = cp.Problem(cp.Maximize(worth), constraints)
     question.solve(solver=cp.CLARABEL)
     return float(question.value) * nav
+
+
+def limited_by(limits: Limits, traded: list[cp.Expression], excess: list[float]) -> list[cp.Constraint]:
+    """The vault's limits on net trades (parts of NAV), where no asset moves away from its target or past it."""
+    sold = cp.sum(cp.hstack([-change for change, over in zip(traded, excess, strict=True) if over > 0]))
+    bought = cp.sum(cp.hstack([change for change, over in zip(traded, excess, strict=True) if over <= 0]))
+    return [
+        *(change <= 0 if over > 0 else change >= 0 for change, over in zip(traded, excess, strict=True)),
+        *(cp.abs(change) <= abs(over) for change, over in zip(traded, excess, strict=True)),
+        bought >= (1 - limits.max_slippage / 1e18) * sold,
+        sold - bought <= min(limits.max_batch_loss, limits.loss_headroom) / 1e18,
+        sold + bought <= limits.turnover_headroom / 1e18,
+        sold + bought >= limits.min_progress / 1e18,
+    ]
 
 
 @pytest.mark.filterwarnings("ignore:Solution may be inaccurate")  # Clarabel's own last digits; the test has its own
@@ -260,34 +281,68 @@ def test_with_gas_no_set_of_pools_is_better(seed, usd_per_hop):
 # Limits
 
 
-WITH_LIMITS = [
-    pytest.param(seed, marks=pytest.mark.xfail(reason="the multipliers do not settle: a hold with an honest, wide gap"))
-    if seed in {2, 6, 8}
-    else seed
-    for seed in range(20)
-]
+LIMITED = int(os.environ.get("BALLAST_LIMITED_GRAPHS", "200"))
 
 
-@pytest.mark.parametrize("seed", WITH_LIMITS)
-def test_with_limits_every_plan_passes_the_guard_and_its_gap_is_against_the_limited_optimum(seed):
+def limited(seed: int) -> tuple[Snapshot, Policy]:
+    """A graph with a vault of wide, narrower, narrow or hardly any headroom."""
     share = (1, 4, 20, 100)[seed % 4]
     limits = Limits.model_validate(
         LIMITS.model_dump(mode="json")
         | {"turnover_headroom": str(WAD // share), "loss_headroom": str(WAD // 50 // share)}
     )
-    facts, asked = graph(seed, limits=limits, penalty=0.3, pools=40)
-    found = consider(facts, asked)
-    certificate = found.decision.certificate
-    if found.decision.action == "rebalance":
-        change = replayed(facts, found.decision)
-        basket = Basket.of(facts)
-        outcome = basket.measure([asset.balance + change[asset.token] for asset in facts.vault.assets])
-        assert check_drift(basket, limits) is None
-        assert check_outcome(basket, outcome, limits) is None
-    if certificate is not None:
-        assert certificate.objective_usd >= found.plan.problem.hold
-        if not found.plan.dropped:
-            assert certificate.gap_usd <= slack_usd(facts, found.decision)
+    return graph(seed, limits=limits, penalty=0.3, pools=40)
+
+
+def test_with_limits_every_plan_passes_the_guard_and_its_gap_is_against_the_limited_optimum():
+    actions = Counter[str]()
+    for seed in range(LIMITED):
+        facts, asked = limited(seed)
+        found = consider(facts, asked)
+        certificate = found.decision.certificate
+        actions[found.decision.action] += 1
+        if found.decision.action == "rebalance":
+            limits = facts.vault.limits
+            change = replayed(facts, found.decision)
+            basket = Basket.of(facts)
+            outcome = basket.measure([asset.balance + change[asset.token] for asset in facts.vault.assets])
+            assert check_drift(basket, limits) is None, seed
+            assert check_outcome(basket, outcome, limits) is None, seed
+        if certificate is not None:
+            assert certificate.objective_usd >= found.plan.problem.hold, seed
+            assert certificate.gap_usd <= slack_usd(facts, found.decision), seed
+            assert (
+                upper_bound(found.plan.problem, certificate.dual)
+                <= certificate.upper_bound_usd + 1e-9 * facts.nav / WAD
+            )
+    assert actions["rebalance"] > 0.7 * LIMITED
+
+
+def test_with_limits_the_optimum_is_that_of_a_cone_program():
+    """The same limits as linear constraints on the net trades, by another solver; both find some of them binding."""
+    binding = 0
+    for seed in range(12):
+        limits = LIMITS.model_copy(
+            update={"turnover_headroom": WAD // (1, 4, 20)[seed % 3], "max_slippage": WAD // 200}
+        )
+        facts, asked = graph(
+            seed,
+            tokens=6,
+            assets=6,
+            pools=30,
+            kinds=("uniswap_v2",),
+            nav=1e6,
+            depth=(1e5, 1e7),
+            penalty=0.5,
+            limits=limits,
+        )
+        plan = consider(facts, asked).plan
+        if plan is None:
+            continue
+        optimum = max(by_cones(facts, asked, plan.problem.limits), plan.problem.hold)
+        assert plan.certificate.bound == pytest.approx(optimum, abs=2e-6 * 1e6), seed
+        binding += max(plan.certificate.multipliers) > 1e-6
+    assert binding > 3
 
 
 # Covariance

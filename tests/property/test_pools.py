@@ -211,3 +211,35 @@ def test_ticks_and_prices_round_trip_and_prices_rise_with_ticks(tick):
     price, above = sqrt_price_at_tick(tick), sqrt_price_at_tick(tick + 1)
     assert price < above
     assert tick_at_sqrt_price(price) == tick_at_sqrt_price(above - 1) == tick
+
+
+@given(v3_pools() | v4_pools(), st.integers(-3000, 3000), st.integers(-1, 1))
+def test_a_swap_to_a_price_leaves_the_pool_that_the_contract_would(pool, distance, beside):
+    limit = sqrt_price_at_tick(min(max(pool.tick + distance, MIN_TICK + 1), MAX_TICK - 1)) + beside
+    assume(limit != pool.sqrt_price_x96)
+    try:
+        _, _, after = pool.swap_exact(limit < pool.sqrt_price_x96, 2**255 - 1, limit)
+    except SwapError as error:
+        assume("int128" not in str(error))
+        raise
+    assert pool.swap_to(limit) == after
+
+
+@given(v3_pools(), st.integers(1, 10**24))
+def test_placing_liquidity_anew_leaves_the_price_and_nothing_else(pool, liquidity):
+    spacing = pool.tick_spacing
+    below, above = (pool.tick // spacing - 1) * spacing, (pool.tick // spacing + 2) * spacing
+    assume(pool._indexes)  # cached before, stale after
+    after = pool.placed({below: liquidity, above: -liquidity})
+    whole = type(pool).model_validate(after.model_dump())  # checks ticks, price and liquidity against each other
+    assert (whole.sqrt_price_x96, whole.tick, whole.liquidity) == (pool.sqrt_price_x96, pool.tick, liquidity)
+    assert after._indexes == (below, above)
+
+
+@given(v2_pools(), st.integers(10**15, 10**27), st.integers(10**15, 10**27), st.floats(0.01, 100))
+def test_scaling_a_pair_leaves_its_price(pool, reserve0, reserve1, factor):
+    pool = pool.model_copy(update={"reserve0": reserve0, "reserve1": reserve1})
+    after = type(pool).model_validate(pool.scaled(factor).model_dump())
+    ratio = after.reserve1 / after.reserve0 / (pool.reserve1 / pool.reserve0)
+    assert abs(ratio - 1) < 1e-9
+    assert abs(after.reserve0 / pool.reserve0 / factor - 1) < 1e-9

@@ -170,7 +170,7 @@ def test_an_order_goes_through_the_filler_and_back():
     assert [(buy.index, buy.min_amount) for buy in order.buys] == [(leg.index, leg.amount) for leg in fill.buys]
     sells_token0 = fill.sells[0].token < fill.buys[0].token
     op = bytes([0 | sells_token0 << 3 | 2 << 4 | 1 << 6])
-    assert order.route == b"\x00" + op + bytes.fromhex(FILLER[2:]) + bytes(3) + fill.sells[0].amount.to_bytes(16)
+    assert order.route == bytes(2) + op + bytes.fromhex(FILLER[2:]) + bytes(3) + fill.sells[0].amount.to_bytes(16)
 
 
 def test_nothing_stands_in_the_way_of_a_silent_keepers_auction():

@@ -62,7 +62,7 @@ def test_of_two_waits_the_longer_counts():
 
 
 def test_an_endpoint_of_another_chain_is_passed_over_for_that_reason():
-    excluded = at(10).exclude("a follows chain 5", 0)
+    excluded = at(10).exclude("a follows chain 5", 0, Tolerance())
     assert "follows chain 5" in silence(excluded, 299)
     assert silence(excluded, 300) is None
     assert excluded.admitted(own_time=False).excluded is None

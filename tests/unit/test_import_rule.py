@@ -26,8 +26,8 @@ ROOMS = (
     "workers",
     "report",
     "picture",
-    "commands",
     "stress",
+    "commands",
     "cli",
 )
 """Ground floor first."""

@@ -22,5 +22,5 @@ def test_a_basket_far_smaller_than_its_pools_takes_few_steps():
         bounds=np.zeros(0),
     )
     solution = solve(market, goal, np.ones(market.size, dtype=np.int64))
-    assert 1e-11 * nav < solution.imbalance < 1e-8 * nav
+    assert 1e-11 < solution.imbalance < 1e-8
     assert solution.steps < 50

@@ -7,13 +7,13 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import Select, and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from keeper.domain import Decision, Policy, Snapshot
+from keeper.domain import Decision, Past, Policy, Snapshot
 from keeper.domain.errors import InputError
 from keeper.submit.errors import JournalError
 from keeper.submit.journal import models
@@ -123,13 +123,24 @@ class Journal:
 
     # Decisions
 
-    def record(self, status: str, reason: str, block: int, facts: tuple[Snapshot, Policy, Decision] | None) -> int:
+    def record(
+        self, status: str, reason: str, block: int, facts: tuple[Snapshot, Policy, Decision] | None, intent_id: int = 0
+    ) -> int:
         """Write a tick down. A hold for the same reason as the one before adds to that one's count.
+
+        ``intent_id`` is the last intent that the past among the facts knows of.
 
         Returns:
             The decision's id.
         """
-        packed = None if facts is None else tuple(_pack(part.model_dump_json()) for part in facts)
+        packed = (
+            None
+            if facts is None
+            else (
+                _pack(facts[0].model_dump_json(exclude={"past"})),
+                *(_pack(part.model_dump_json()) for part in facts[1:]),
+            )
+        )
         gist = _gist(reason)
         with self.store.write() as session:
             vault_id = self._own(session)
@@ -158,8 +169,28 @@ class Journal:
                 seen.block_number, seen.block_hash, seen.body = facts[0].block.number, facts[0].block.hash, body
                 session.flush()
                 row.snapshot_id = seen.id
+                row.past_id = None if facts[0].past is None else _past_id(session, vault_id, facts[0].past, intent_id)
             session.flush()
             return row.id
+
+    def past(self) -> tuple[Past | None, int]:
+        """The past that the latest decision knew, and the last intent in it; None and 0 if there is none to read."""
+        with self.store.read() as session:
+            row: models.Past | None = session.scalar(_latest_past(self._known(session)))
+        if row is None:
+            return None, 0
+        try:
+            return Past.model_validate_json(_unpack(row.body)), row.intent_id
+        except (ValidationError, zlib.error):
+            return None, row.intent_id
+
+    def executed_since(self, intent_id: int) -> Intent | None:
+        """The latest batch after this intent that a finalised block executed; None if there is none."""
+        with self.store.read() as session:
+            own = (Intent.vault_id == self._known(session), Intent.id > intent_id, Intent.order != b"")
+            done = Intent.state.in_((State.DONE, State.FAILED))
+            found: Intent | None = session.scalar(select(Intent).where(*own, done).order_by(Intent.id.desc()).limit(1))
+            return found
 
     def decisions(self, limit: int) -> Sequence[models.Decision]:
         """The latest ones, newest first."""
@@ -189,14 +220,18 @@ class Journal:
             if row is None or row.vault_id != self._known(session):
                 raise InputError(f"the journal has no decision {decision_id}: see `keeper history`")
             snapshot = None if row.snapshot_id is None else session.get(models.Snapshot, row.snapshot_id)
+            past = None if row.past_id is None else session.get(models.Past, row.past_id)
             if snapshot is None or row.policy is None or row.body is None:
                 raise InputError(
                     f"the facts of decision {decision_id} are not kept: old holds go without,"
                     " and so does what was refused before the vault could be read"
                 )
         try:
+            seen = Snapshot.model_validate_json(_unpack(snapshot.body))
+            if past is not None:
+                seen = seen.model_copy(update={"past": Past.model_validate_json(_unpack(past.body))})
             return (
-                Snapshot.model_validate_json(_unpack(snapshot.body)),
+                seen,
                 Policy.model_validate_json(_unpack(row.policy)),
                 Decision.model_validate_json(_unpack(row.body)),
             )
@@ -204,6 +239,13 @@ class Journal:
             raise InputError(
                 f"another version of Ballast wrote decision {decision_id}: this one cannot read it"
             ) from None
+
+    def decision_of(self, intent: Intent) -> Decision | None:
+        """The decision that a batch carried out; None if it cannot be read any more."""
+        try:
+            return None if intent.decision_id is None else self.facts(intent.decision_id)[2]
+        except InputError:
+            return None
 
     # Intents
 
@@ -237,7 +279,7 @@ class Journal:
             return intent
 
     def signed(  # noqa: PLR0917  one column each
-        self, intent: Intent, kind: Literal["batch", "cancel"], transaction: SignedTransaction, block: int,
+        self, intent: Intent, kind: str, transaction: SignedTransaction, block: int,
         gas: int, max_fee: int, priority_fee: int,
     ) -> None:  # fmt: skip
         """Write signed bytes down, before they are sent anywhere."""
@@ -373,8 +415,12 @@ class Journal:
             session.execute(
                 update(decision)
                 .where(*old, decision.snapshot_id.is_not(None))
-                .values(snapshot_id=None, body=None, policy=None)
+                .values(snapshot_id=None, past_id=None, body=None, policy=None)
             )
+            newest = select(func.max(models.Past.id)).where(models.Past.vault_id == vault_id).scalar_subquery()
+            used = select(decision.id).where(decision.past_id == models.Past.id).exists()
+            unused = delete(models.Past).where(models.Past.vault_id == vault_id, models.Past.id < newest, ~used)
+            session.execute(unused.execution_options(synchronize_session=False))
             for part in _parts(stripped):
                 session.execute(delete(models.Snapshot).where(models.Snapshot.id.in_(part)))
             hour = decision.until // retention.merged
@@ -411,6 +457,21 @@ def reign(store: Store, name: str, seconds: int, clock: Callable[[], float]) -> 
 
 def _latest(vault_id: int | None) -> Select[Any]:
     return select(models.Decision).where(models.Decision.vault_id == vault_id).order_by(models.Decision.id.desc())
+
+
+def _latest_past(vault_id: int | None) -> Select[Any]:
+    return select(models.Past).where(models.Past.vault_id == vault_id).order_by(models.Past.id.desc()).limit(1)
+
+
+def _past_id(session: Session, vault_id: int, past: Past, intent_id: int) -> int:
+    """The row of this past: the latest one if that is the same, so that one stays for as long as nothing changes."""
+    body = _pack(past.model_dump_json())
+    row: models.Past | None = session.scalar(_latest_past(vault_id))
+    if row is None or row.body != body or row.intent_id != intent_id:
+        row = models.Past(vault_id=vault_id, intent_id=intent_id, body=body)
+        session.add(row)
+        session.flush()
+    return row.id
 
 
 def _parts(ids: Sequence[int | None]) -> Iterator[Sequence[int | None]]:

@@ -1,6 +1,7 @@
 """The journal's tables. SQLite and Postgres hold the same; integers that pass 64 bits are decimal text in both.
 
 vault 1─n decision n─1 snapshot        what was decided, and on which facts
+decision n─1 past                      what these knew of the time before; decisions share it until it changes
 vault 1─n intent 1─n attempt 1─1 receipt    what was to be done, the bytes that were signed for it, what became of them
 intent 1─1 outcome                     what the batch did
 lease                                  who may write, by number of reign (epoch)
@@ -124,6 +125,18 @@ class Snapshot(Base):
     body: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class Past(Base):
+    """What decisions knew of the time before, compressed JSON; ``intent_id`` is the last intent that is in it, or 0."""
+
+    __tablename__ = "past"
+    __table_args__ = (Index("past_by_vault", "vault_id", "id"),)
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    vault_id: Mapped[int] = mapped_column(ForeignKey("vault.id"))
+    intent_id: Mapped[int] = mapped_column(BigInteger)
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 class Decision(Base):
     """One decision with its reason; ``policy`` and ``body`` are compressed JSON.
 
@@ -137,11 +150,13 @@ class Decision(Base):
         Index("decision_by_age", "vault_id", "until"),
         # Without it, each snapshot that goes would have all decisions searched for it.
         Index("decision_by_snapshot", "snapshot_id"),
+        Index("decision_by_past", "past_id"),
     )
 
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
     vault_id: Mapped[int] = mapped_column(ForeignKey("vault.id"))
     snapshot_id: Mapped[int | None] = mapped_column(ForeignKey("snapshot.id"))
+    past_id: Mapped[int | None] = mapped_column(BigInteger)
     at: Mapped[int] = mapped_column(BigInteger)
     until: Mapped[int] = mapped_column(BigInteger)
     block_number: Mapped[int] = mapped_column(BigInteger)
@@ -154,7 +169,7 @@ class Decision(Base):
 
 
 class Intent(Base):
-    """A batch that was decided on.
+    """A batch that was decided on; or, without an order, a call that keeps the oracle up, or the end of a nonce.
 
     All its attempts have its account nonce, and its order its vault nonce: at most one of them can take effect, once.
     """
@@ -189,7 +204,7 @@ class Intent(Base):
 
 
 class Attempt(Base):
-    """Signed bytes. ``kind`` is `batch` or `cancel`. Written before they are sent anywhere."""
+    """Signed bytes. ``kind`` is `batch`, `cancel` or `upkeep`. Written before they are sent anywhere."""
 
     __tablename__ = "attempt"
     __table_args__ = (Index("attempt_by_intent", "intent_id"),)

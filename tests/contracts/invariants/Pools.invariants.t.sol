@@ -1,50 +1,42 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {Test} from "forge-std/Test.sol";
-
+import {Program} from "../utils/Program.sol";
+import {Campaign} from "./Campaign.sol";
+import {CampaignTest} from "./CampaignTest.sol";
 import {PoolsHandler} from "./PoolsHandler.sol";
 
 /// @notice What holds whatever the keeper does through the real executor, with real pools and a crooked one.
-contract PoolsInvariants is Test {
+contract PoolsInvariants is CampaignTest {
     PoolsHandler internal handler;
 
-    function setUp() external {
+    function _start() internal override returns (Campaign) {
         handler = new PoolsHandler();
         handler.setUp();
-        targetSelector(FuzzSelector(address(handler), _acts()));
-        targetContract(address(handler));
+        return handler;
     }
 
     /// forge-config: default.invariant.fail-on-revert = true
     function invariant_no_pool_and_no_program_breaks_a_bound() external view {
-        handler.checkState();
-    }
-
-    function afterInvariant() external view {
-        handler.checkHistory();
+        _checkState();
     }
 
     /// @dev A campaign in which nothing passes the guard would prove nothing.
     function test_the_campaign_does_what_it_is_about() external {
-        bytes4[] memory acts = _acts();
-        for (uint256 i; i < 800; ++i) {
-            uint256 seed = uint256(keccak256(abi.encode(i)));
-            (bool ok,) = address(handler).call(abi.encodeWithSelector(acts[seed % acts.length], seed));
-            assertTrue(ok);
-        }
-        handler.checkState();
-        handler.checkHistory();
+        _play(800);
         assertGt(handler.rebalanced(), 100, "batches");
         assertGt(handler.refused(), 50, "refusals");
         assertGt(handler.sandwiched(), 10, "sandwiches");
-        assertGt(handler.crooked(), 5, "crooked pools");
+        for (uint8 kind; kind <= Program.CURVE; ++kind) {
+            if (kind != Program.CURVE) assertGt(handler.tradedOn(kind), 3, "a published pool of each kind");
+            assertGt(handler.crookedOn(kind), 1, "a crooked venue of each kind");
+        }
         assertGt(handler.garbled(), 3, "garbled programs");
         assertGt(handler.swept(), 10, "sweeps");
         assertGt(handler.lossEdges(), 3, "loss budget nearly used up");
     }
 
-    function _acts() internal pure returns (bytes4[] memory acts) {
+    function _acts() internal pure override returns (bytes4[] memory acts) {
         acts = new bytes4[](14);
         for (uint256 i; i < 4; ++i) {
             acts[i] = PoolsHandler.trade.selector;

@@ -1,41 +1,29 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {Test} from "forge-std/Test.sol";
-
+import {Campaign} from "./Campaign.sol";
+import {CampaignTest} from "./CampaignTest.sol";
 import {KeeperHandler} from "./KeeperHandler.sol";
 
 /// @notice What holds whatever the keeper and the fillers do, with an executor that does whatever they say.
-contract RebalanceInvariants is Test {
+contract RebalanceInvariants is CampaignTest {
     KeeperHandler internal handler;
 
-    function setUp() external {
+    function _start() internal override returns (Campaign) {
         handler = new KeeperHandler();
         handler.setUp();
-        targetSelector(FuzzSelector(address(handler), _acts()));
-        targetContract(address(handler));
+        return handler;
     }
 
     /// @dev One campaign for all of them: each invariant function would run its own.
     /// forge-config: default.invariant.fail-on-revert = true
     function invariant_a_stolen_key_stays_within_its_bounds() external view {
-        handler.checkState();
-    }
-
-    function afterInvariant() external view {
-        handler.checkHistory();
+        _checkState();
     }
 
     /// @dev A campaign in which nothing passes the guard would prove nothing.
     function test_the_campaign_does_what_it_is_about() external {
-        bytes4[] memory acts = _acts();
-        for (uint256 i; i < 1000; ++i) {
-            uint256 seed = uint256(keccak256(abi.encode(i)));
-            (bool ok,) = address(handler).call(abi.encodeWithSelector(acts[seed % acts.length], seed));
-            assertTrue(ok);
-        }
-        handler.checkState();
-        handler.checkHistory();
+        _play(1000);
         assertGt(handler.rebalanced(), 100, "batches");
         assertGt(handler.filled(), 5, "fills");
         assertGt(handler.refused(), 50, "refusals");
@@ -51,7 +39,7 @@ contract RebalanceInvariants is Test {
     }
 
     /// @dev The keeper's greed is the subject, and without drift there is nothing to take.
-    function _acts() internal pure returns (bytes4[] memory acts) {
+    function _acts() internal pure override returns (bytes4[] memory acts) {
         acts = new bytes4[](24);
         for (uint256 i; i < 5; ++i) {
             acts[i] = KeeperHandler.drain.selector;

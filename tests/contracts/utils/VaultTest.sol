@@ -2,6 +2,7 @@
 pragma solidity 0.8.30;
 
 import {Test} from "forge-std/Test.sol";
+import {ERC20} from "solady/tokens/ERC20.sol";
 import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
@@ -278,6 +279,17 @@ abstract contract VaultTest is Test {
         uint256 epoch = vault.basketEpoch();
         vm.prank(from);
         amounts = vault.redeem(shares, from, from, none, epoch);
+    }
+
+    /// @notice Calldata of an allowance that the account of this name signs.
+    function _permit(string memory name, address spender, uint256 amount) internal returns (bytes memory) {
+        (address signer, uint256 key) = makeAddrAndKey(name);
+        bytes32 typeHash =
+            keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
+        bytes memory permit = abi.encode(typeHash, signer, spender, amount, vault.nonces(signer), block.timestamp);
+        bytes32 digest = keccak256(abi.encodePacked("\x19\x01", vault.DOMAIN_SEPARATOR(), keccak256(permit)));
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
+        return abi.encodeCall(ERC20.permit, (signer, spender, amount, block.timestamp, v, r, s));
     }
 
     /// @notice Gives an account these amounts of the basket, and the vault the allowance to take them.

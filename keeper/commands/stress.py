@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from keeper.commands.options import as_json, print_json
 from keeper.domain.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,17 +39,25 @@ FAILED = 1
     help="The vault and its limits, as `ape run deploy` takes it; examples/deploy.yaml without it.",
 )
 @click.option("--scenario", "names", multiple=True, help="Only this one; may be given more than once.")
+@click.option(
+    "--where",
+    type=click.Choice(["chain", "simulation", "both"]),
+    default="both",
+    show_default=True,
+    help="On the embedded chain, in the backtest's simulated market, or both.",
+)
 @click.option("--delta", default="0.05", show_default=True, help="By how much a wrong feed is wrong; fraction.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of whatever is random.")
 @click.option(
     "--out", "out_path", type=click.Path(path_type=Path), help="Also write the results, as JSON, into this file."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@as_json
 def stress(  # noqa: PLR0917  click passes them by name
     policy_path: Path | None,
     config_path: Path | None,
     deploy_path: Path | None,
     names: tuple[str, ...],
+    where: str,
     delta: str,
     seed: int,
     out_path: Path | None,
@@ -57,13 +66,19 @@ def stress(  # noqa: PLR0917  click passes them by name
     """Put a policy and a vault through bad days. Exit code 1 if a published bound did not hold.
 
     On the embedded chain, against the real contracts: a feed frozen, a feed wrong, a depeg, a sandwich around our
-    block, a stolen key that takes all the guard lets it, and many at once. The losses are held against the theorem of
-    docs/threat-model.md, with the limits of the vault that was deployed.
+    block, a stolen key that takes all the guard lets it, and many at once. In the backtest's market: a flash crash, a
+    depeg, feeds frozen and wrong, gas times 100, liquidity gone, correlation to one, and many at once. Losses are held
+    against the theorem of docs/threat-model.md, with the limits of the vault that was deployed.
     """
     from keeper.stress.report import print_results
 
     config, deployment = _given(policy_path, config_path, deploy_path)
-    results = list(_played(config, deployment, names, _fraction(delta), seed))
+    wrong = _fraction(delta)
+    on_chain, simulated = _chosen(names, where)
+    results = [
+        *(_on_chain(config, deployment, on_chain, wrong, seed) if on_chain else ()),
+        *(_simulated(config, deployment, simulated, wrong, seed) if simulated else ()),
+    ]
     report = {
         "delta": float(delta),
         "seed": seed,
@@ -75,7 +90,7 @@ def stress(  # noqa: PLR0917  click passes them by name
     if out_path is not None:
         _write(out_path, json.dumps(report, indent=2) + "\n")
     if as_json:
-        click.echo(json.dumps(report, indent=2))
+        print_json(report)
     else:
         print_results(results)
     broken = [(result, check) for result in results for check in result.checks if not check.held]
@@ -100,8 +115,38 @@ def _given(policy: Path | None, config: Path | None, deploy: Path | None) -> tup
     return chosen, DeployConfig.load(deploy or examples / "deploy.yaml")
 
 
-def _played(
-    config: Config, deployment: DeployConfig, names: tuple[str, ...], delta: Decimal, seed: int
+def _chosen(names: tuple[str, ...], where: str) -> tuple[list[str], list[str]]:
+    """The scenarios to play on the chain, and those to simulate."""
+    from keeper.stress import onchain, simulated
+
+    found = [
+        list(known) if where in (place, "both") else []
+        for place, known in (("chain", onchain.NAMES), ("simulation", simulated.NAMES))
+    ]
+    known = list(dict.fromkeys(name for place in found for name in place))
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise InputError(f'there is no scenario "{unknown[0]}" here: choose from {"; ".join(known)}')
+    on_chain, in_simulation = ([name for name in place if not names or name in names] for place in found)
+    return on_chain, in_simulation
+
+
+def _simulated(
+    config: Config, deployment: DeployConfig, chosen: Sequence[str], delta: Decimal, seed: int
+) -> Iterator[Result]:
+    from keeper.backtest import Setup
+    from keeper.stress import simulated
+    from keeper.stress.arena import symbols_of
+
+    basket = dict(zip(symbols_of(deployment), (asset.weight for asset in deployment.assets), strict=True))
+    setup = Setup(basket=basket, limits=deployment.limits, seed=seed)
+    for number, name in enumerate(chosen, 1):
+        _say(f"simulation {number} of {len(chosen)}: {name}")
+        yield simulated.play(setup, config.policy, name, delta, seed)
+
+
+def _on_chain(
+    config: Config, deployment: DeployConfig, chosen: Sequence[str], delta: Decimal, seed: int
 ) -> Iterator[Result]:
     import tempfile
 
@@ -109,15 +154,11 @@ def _played(
     from keeper.stress import onchain
     from keeper.stress.arena import Arena
 
-    unknown = [name for name in names if name not in onchain.NAMES]
-    if unknown:
-        raise InputError(f'there is no scenario "{unknown[0]}": choose from {", ".join(onchain.NAMES)}')
-    chosen = [name for name in onchain.NAMES if not names or name in names]
     with tempfile.TemporaryDirectory() as directory, Devnet.start(progress=_say) as devnet:
         _say("deploying the vault on the embedded chain")
         arena = Arena(devnet, deployment, config, Path(directory))
         for number, name in enumerate(chosen, 1):
-            _say(f"{number} of {len(chosen)}: {name}")
+            _say(f"chain {number} of {len(chosen)}: {name}")
             yield onchain.play(arena, name, delta, seed)
 
 

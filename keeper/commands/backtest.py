@@ -1,0 +1,333 @@
+"""`keeper backtest`: policies through a market of the past, or of chance."""
+
+# What a command needs it imports when it runs, as in `keeper.cli`.
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import yaml
+
+from keeper.commands.options import as_json, called, price_options, print_json
+from keeper.domain.errors import InputError
+
+if TYPE_CHECKING:
+    from keeper.backtest import Setup
+    from keeper.backtest.run import Entry, Progress, Result
+    from keeper.market import Prices
+
+DEFAULT = "default"
+"""Name of the policy where none is given."""
+
+
+@click.command()
+@click.option(
+    "--prices",
+    "prices_path",
+    type=click.Path(path_type=Path),
+    help="CSV (also .gz) or Parquet: time, symbol, close. A generated market if left out.",
+)
+@click.option("--policy", "policy_path", type=click.Path(path_type=Path), help="Policy file; a plain band if left out.")
+@click.option(
+    "--compare",
+    "compared",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Another policy file, run through the same market; more than once.",
+)
+@click.option(
+    "--setup",
+    "setup_path",
+    type=click.Path(path_type=Path),
+    help="Basket, pools, feeds, frictions and the rest (YAML).",
+)
+@click.option("--basket", help="Targets, as WBTC=0.5,WETH=0.5; the setup's, else all of the price file alike.")
+@click.option("--depth", "depth_path", type=click.Path(path_type=Path), help="The pools (YAML), as `depth` of a setup.")
+@click.option("--gas", "gas_path", type=click.Path(path_type=Path), help="CSV: time, base_fee_wei[, priority_fee_wei].")
+@click.option("--from", "first", metavar="DAY", help="Leave out what comes before, as 2021-01-01.")
+@click.option("--to", "last", metavar="DAY", help="Leave out this day and what comes after.")
+@click.option(
+    "--regime",
+    type=click.Choice(["gbm", "jumps", "regimes", "crash"]),
+    default="regimes",
+    show_default=True,
+    help="Of a generated market.",
+)
+@click.option(
+    "--days", type=click.IntRange(1, 36_500), default=365, show_default=True, help="Of a generated market, in hours."
+)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of whatever is random.")
+@click.option(
+    "--band",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.05,
+    show_default=True,
+    help="Distance of an asset from its target that counts as outside, in the metrics of every policy.",
+)
+@click.option(
+    "--sensitivity",
+    type=click.Choice(["none", "small", "grid"]),
+    default="small",
+    show_default=True,
+    help="Run all again with other noise flow and refill: one at a time (4 more runs), or together (8).",
+)
+@click.option(
+    "--out",
+    "out_path",
+    type=click.Path(path_type=Path),
+    default=Path("backtest"),
+    show_default=True,
+    help="Folder for result.json, report.html and every step as Parquet.",
+)
+@price_options
+@as_json
+def backtest(  # noqa: PLR0917  click passes them by name
+    prices_path: Path | None,
+    policy_path: Path | None,
+    compared: tuple[Path, ...],
+    setup_path: Path | None,
+    basket: str | None,
+    depth_path: Path | None,
+    gas_path: Path | None,
+    first: str | None,
+    last: str | None,
+    regime: str,
+    days: int,
+    seed: int,
+    band: float,
+    sensitivity: str,
+    out_path: Path,
+    names: tuple[str, ...],
+    fill_gaps: int,
+    as_json: bool,
+) -> int:
+    """Run a policy, and others beside it, through a market: pools, feeds, gas, and the keeper's own decisions.
+
+    Works with nothing given: then the market is a generated one, and so is reported as no more than that.
+    """
+    from keeper.backtest.report import write_report
+    from keeper.backtest.run import RESULT, SENSITIVITY, output_folder, run
+
+    entries = _entries(policy_path, compared)
+    changes = _changes(setup_path, basket, depth_path, gas_path, seed)
+    prices: Prices
+    if prices_path is None:
+        setup, prices, source = _generated(changes, regime, days, seed)
+    else:
+        setup, prices, source = _from_file(changes, prices_path, called(names), fill_gaps)
+    prices, span = _window(prices, first, last)
+    with output_folder(out_path) as folder, _bars(hidden=as_json) as progress:
+        result = run(
+            setup,
+            prices,
+            entries,
+            folder,
+            source=source | span,
+            band=band,
+            variations=SENSITIVITY[sensitivity],
+            progress=progress,
+        )
+        (folder / RESULT).write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        write_report(folder, result)
+    if as_json:
+        print_json(_summary(result, out_path))
+    else:
+        _print(result, out_path)
+    return 0
+
+
+def _entries(policy_path: Path | None, compared: Sequence[Path]) -> list[Entry]:
+    """The policies by name: that of their file, with a number where two are alike."""
+    from keeper.backtest.run import Entry
+    from keeper.config import read_policy
+    from keeper.domain import Band, Policy
+
+    entries: list[Entry] = []
+    for path in (policy_path, *compared):
+        if path is None:
+            band = Band(absolute=Decimal("0.03"), relative=Decimal("0.25"))
+            name, policy = DEFAULT, Policy(trigger=band, tracking_penalty=0.1)
+        else:
+            name, policy = "".join(c if c.isalnum() or c in "._-" else "-" for c in path.stem), read_policy(path)
+            name = name.lstrip("._-") or "policy"
+        taken = {entry.name for entry in entries}
+        unique = next(n for k in range(1, len(taken) + 2) if (n := name if k == 1 else f"{name}-{k}") not in taken)
+        entries.append(Entry(name=unique, policy=policy))
+    return entries
+
+
+def _changes(
+    setup_path: Path | None, basket: str | None, depth_path: Path | None, gas_path: Path | None, seed: int
+) -> dict[str, Any]:
+    """The setup as a file would say it, with what the other options say in its place."""
+    found: dict[str, Any] = {"seed": seed}
+    if setup_path is not None:
+        found |= _mapping(setup_path, "setup")
+    if basket is not None:
+        found["basket"] = _basket(basket)
+    if depth_path is not None:
+        depth = _yaml(depth_path, "depth")
+        found["depth"] = depth["depth"] if isinstance(depth, dict) and set(depth) == {"depth"} else depth
+    if gas_path is not None:
+        found["gas"] = {"file": str(gas_path)}
+    return found
+
+
+def _setup(found: dict[str, Any]) -> Setup:
+    from keeper.backtest import load_setup
+    from keeper.market.gas import GasFile
+
+    setup = load_setup(json.dumps(found, default=str))
+    if isinstance(setup.gas, GasFile):
+        for _ in setup.gas:  # every row, before anything long begins
+            pass
+    return setup
+
+
+def _generated(found: dict[str, Any], regime: Any, days: int, seed: int) -> tuple[Setup, Prices, dict[str, Any]]:
+    from keeper.market import PricePath
+
+    setup = _setup(found)
+    path = PricePath(regime=regime, symbols=setup.symbols, seed=seed, steps=24 * days + 1)
+    return setup, path, {"generated": {"regime": regime, "seed": seed, "days": days}}
+
+
+def _from_file(
+    found: dict[str, Any], path: Path, names: dict[str, str], fill_gaps: int
+) -> tuple[Setup, Prices, dict[str, Any]]:
+    from keeper.backtest.setup import DOLLARS
+    from keeper.market import PriceFile
+
+    if "basket" not in found:
+        # Every symbol of the file, alike: someone who wants others says so.
+        everything = PriceFile(path, names=names, fill_gaps=fill_gaps)
+        symbols = everything.symbols
+        share = Decimal(10**6 // len(symbols)).scaleb(-6)
+        found = found | {"basket": {symbol: str(share) for symbol in symbols[1:]}}
+        found["basket"] = {symbols[0]: str(1 - share * (len(symbols) - 1))} | found["basket"]
+    if "native" not in found:
+        file = PriceFile(path, names=names, optional=("WETH", "ETH"), symbols=("WETH", "ETH"), fill_gaps=fill_gaps)
+        if not file.symbols:
+            raise InputError(
+                f"{path} has neither WETH nor ETH, which gas is paid in: add one, or `native` in the --setup"
+            )
+        found = found | {"native": file.symbols[0]}
+    setup = _setup(found)
+    prices = PriceFile(path, setup.symbols, names=names, optional=DOLLARS, fill_gaps=fill_gaps)
+    return setup, prices, {"file": str(path)}
+
+
+def _window(prices: Prices, first: str | None, last: str | None) -> tuple[Prices, dict[str, Any]]:
+    from keeper.market import Window
+
+    start, stop = _day(first, "--from"), _day(last, "--to")
+    if start is None and stop is None:
+        return prices, {}
+    return Window(prices, start, stop), {"from": first, "to": last}
+
+
+def _day(text: str | None, option: str) -> int | None:
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.UsageError(f"{option} {text} is no day: write it as 2021-01-01") from None
+    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
+
+
+def _basket(text: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for part in text.split(","):
+        symbol, _, weight = (piece.strip() for piece in part.partition("="))
+        try:
+            Decimal(weight)
+        except InvalidOperation:
+            raise click.UsageError(
+                f"--basket takes SYMBOL=WEIGHT,…, as WBTC=0.5,WETH=0.5, not {part.strip()}"
+            ) from None
+        if symbol in found:
+            raise click.UsageError(f"--basket names {symbol} twice")
+        found[symbol] = weight
+    return found
+
+
+def _yaml(path: Path, what: str) -> Any:
+    from keeper.config import read_text
+
+    try:
+        return yaml.safe_load(read_text(path, what))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+
+
+def _mapping(path: Path, what: str) -> dict[str, Any]:
+    found = _yaml(path, what)
+    if not isinstance(found, dict):
+        raise InputError(f"{path} must be a mapping of fields, as basket: …")
+    return found
+
+
+@contextmanager
+def _bars(*, hidden: bool) -> Iterator[Progress]:
+    """Progress on standard error, one line for each run; nothing where nobody looks."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=hidden or not sys.stderr.isatty()) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def progress(what: str, done: int, of: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=of or None)
+            bars.update(tasks[what], completed=done, total=of or None)
+
+        yield progress
+
+
+def _summary(result: Result, out: Path) -> dict[str, Any]:
+    """What `--json` prints: the metrics, and where the rest is."""
+    whole = result.model_dump(mode="json")
+    return {
+        "out": str(out),
+        "prices": whole["prices"],
+        "policies": {ran["name"]: {"steps": ran["steps"], "metrics": ran["metrics"]} for ran in whole["policies"]},
+        "sensitivity": whole["sensitivity"],
+    }
+
+
+def _print(result: Result, out: Path) -> None:
+    from keeper.market.history import moment
+    from keeper.report import print_table, table
+
+    head = result.policies[0].metrics
+    click.echo(f"{moment(head.start)} to {moment(head.end)} UTC, {head.steps} steps")
+    lines = table(
+        "", ">growth", ">Sharpe", ">drawdown", ">tracking error", ">turnover", ">cost", ">of it gas", ">trades"
+    )
+
+    def share(value: float | None, form: str = ".2%") -> str:
+        return "" if value is None else f"{value:{form}}"
+
+    for ran in result.policies:
+        m, v = ran.metrics, ran.metrics.value
+        costs = ("", "") if m.cost_bp is None else (f"{m.cost_bp.total:.1f} bp/y", f"{m.cost_bp.gas:.1f}")
+        turnover = "" if m.turnover is None else f"{m.turnover:.2f}/y"
+        lines.add_row(
+            ran.name, share(v.growth), share(v.sharpe, ".2f"), share(v.max_drawdown), share(m.tracking_error), turnover,
+            *costs, f"{m.trades}{f' ({m.reverted} reverted)' if m.reverted else ''}",
+        )  # fmt: skip
+    for name, found in (("frictionless", head.ideal), ("buy and hold", head.hold)):
+        lines.add_row(name, share(found.growth), share(found.sharpe, ".2f"), share(found.max_drawdown))
+    print_table(lines)
+    click.echo(f"report, result and steps: {out / 'report.html'}")

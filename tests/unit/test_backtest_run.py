@@ -1,0 +1,298 @@
+"""`keeper backtest`: runs, files, folder, report and what is refused."""
+
+import json
+from html.parser import HTMLParser
+from operator import length_hint
+
+import pytest
+from pyarrow import parquet
+
+from keeper.backtest import Setup, load_setup
+from keeper.backtest.metrics import Meter
+from keeper.backtest.report import write_report
+from keeper.backtest.run import Entry, Result, Variation, output_folder, run
+from keeper.backtest.run import simulate as simulated
+from keeper.cli import main
+from keeper.domain import InputError, load_policy
+from keeper.market import PricePath
+
+SMALL = """
+basket: {WETH: 0.5, USDC: 0.5}
+capital_usd: 100000
+depth:
+  - {kind: uniswap_v2, tokens: [WETH, USDC], usd: 20000000}
+limits: {cooldown: 60}
+"""
+POLICY = "trigger: {kind: band, absolute: 0.01}\ntracking_penalty: 0.5\n"
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "setup.yaml").write_text(SMALL)
+    (tmp_path / "narrow.yaml").write_text(POLICY)
+    (tmp_path / "wide.yaml").write_text(POLICY.replace("0.01", "0.2"))
+    return tmp_path
+
+
+@pytest.fixture
+def keeper(files, capsys):
+    def keeper(*arguments):
+        with pytest.raises(SystemExit) as exited:
+            main(["backtest", "--out", str(files / "out"), *map(str, arguments)])
+        return int(exited.value.code or 0), *capsys.readouterr()
+
+    return keeper
+
+
+@pytest.fixture
+def generated(files, keeper):
+    """A short run of two policies with one variation each way, and what it printed."""
+    code, out, err = keeper(
+        "--setup", files / "setup.yaml", "--policy", files / "narrow.yaml", "--compare", files / "wide.yaml",
+        "--days", 6, "--json",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    return files / "out", json.loads(out)
+
+
+class Page(HTMLParser):
+    """What is on a page: its tags with their attributes, its text, and whether every tag is closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open, self.text = [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_a_run_leaves_result_steps_and_report(generated):
+    folder, printed = generated
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "report.html", "result.json", "steps-1-narrow.parquet", "steps-2-wide.parquet",
+    ]  # fmt: skip
+    result = Result.model_validate_json((folder / "result.json").read_text())
+    assert [ran.name for ran in result.policies] == ["narrow", "wide"]
+    assert printed["policies"]["narrow"]["metrics"] == json.loads(result.policies[0].metrics.model_dump_json())
+    assert printed["policies"]["narrow"]["metrics"]["trades"] > printed["policies"]["wide"]["metrics"]["trades"]
+    assert parquet.ParquetFile(folder / "steps-1-narrow.parquet").metadata.num_rows == 145
+    assert len(result.sensitivity) == 4
+
+
+def test_the_files_say_what_the_engine_did(generated, files):
+    folder, printed = generated
+    setup = load_setup(json.dumps({"seed": 1} | json.loads(load_setup(SMALL).model_dump_json(exclude={"seed"}))))
+    path = PricePath(regime="regimes", symbols=setup.symbols, steps=145)
+    meter = Meter()
+    navs = []
+    for step in simulated(setup, path, load_policy(POLICY)):
+        meter.add(step)
+        navs.append(step.nav_usd)
+    assert json.loads(meter.metrics().model_dump_json()) == printed["policies"]["narrow"]["metrics"]
+    assert parquet.read_table(folder / "steps-1-narrow.parquet")["nav_usd"].to_pylist() == navs
+
+
+def test_the_report_asks_for_nothing_from_outside_and_is_for_every_screen(generated):
+    text = (generated[0] / "report.html").read_text()
+    page = Page(text)
+    assert page.open == []
+    assert len(text) < 2_000_000
+    for tag, attributes in page.tags:
+        assert tag not in {"script", "link", "img", "iframe", "image", "use"}
+        assert not {"src", "href", "srcset", "xlink:href"} & set(attributes)
+    assert "url(" not in text
+    assert "@import" not in text
+    metas = [attributes for tag, attributes in page.tags if tag == "meta"]
+    assert {"name": "viewport", "content": "width=device-width,initial-scale=1"} in metas
+    assert any("default-src 'none'" in attributes.get("content", "") for attributes in metas)
+    assert "prefers-color-scheme:dark" in text
+
+
+def test_every_picture_of_the_report_has_a_text_alternative(generated):
+    page = Page((generated[0] / "report.html").read_text())
+    pictures = [attributes for tag, attributes in page.tags if tag == "svg"]
+    assert len(pictures) > 10
+    for attributes in pictures:
+        assert attributes.get("aria-hidden") == "true" or len(attributes["aria-label"]) > 20
+
+
+def test_the_report_has_every_section_for_every_policy(generated):
+    page = Page((generated[0] / "report.html").read_text())
+    for expected in (
+        "These prices are generated (regime regimes, seed 1, days 6)", "Ahead of the frictionless portfolio", "Drift",
+        "What trading cost", "All figures", "How much hangs on the frictions", "refill 4 times slower",
+        "narrow: trades on prices", "narrow: weights", "wide: trades on prices", "Definitions", "The 1 pools",
+        "buy and hold", "CVaR",
+    ):  # fmt: skip
+        assert expected in page.text, expected
+
+
+def test_names_cannot_break_out_of_the_report(files):
+    """A symbol is what somebody wrote into a file."""
+    setup = load_setup(SMALL.replace("USDC", '"<b>&"').replace("usd: 2", "usd: 2") + "native: WETH\n")
+    path = PricePath(symbols=setup.symbols, steps=30)
+    result = run(setup, path, [Entry(name="a", policy=load_policy(POLICY))], files, source={"file": "</pre><script>"})
+    write_report(files, result)
+    text = (files / "report.html").read_text()
+    assert "<b>" not in text
+    assert "<script" not in text
+    assert "&lt;b&gt;&amp;" in text
+
+
+def test_other_frictions_make_another_outcome(files):
+    setup = load_setup(SMALL)
+    changed = Variation(name="x", noise_volume=3.0, refill_half_life=0.25).of(setup).frictions
+    assert changed.noise_volume_per_day == pytest.approx(3 * setup.frictions.noise_volume_per_day)
+    assert changed.refill_half_life_seconds == pytest.approx(setup.frictions.refill_half_life_seconds / 4)
+    result = run(
+        setup,
+        PricePath(symbols=setup.symbols, steps=24 * 10),
+        [Entry(name="a", policy=load_policy(POLICY))],
+        files,
+        source={},
+        variations=[Variation(name="same"), Variation(name="x", noise_volume=20.0)],
+    )
+    same, other = (varied.metrics["a"] for varied in result.sensitivity)
+    assert same == result.policies[0].metrics
+    assert other != same
+
+
+def test_progress_is_told(files):
+    told = []
+    setup = load_setup(SMALL)
+    path = PricePath(symbols=setup.symbols, steps=250)
+    run(
+        setup, path, [Entry(name="a", policy=load_policy(POLICY))], files, source={},
+        progress=lambda *what: told.append(what),
+    )  # fmt: skip
+    assert length_hint(path) == 250
+    assert told == [("a", 0, 250), ("a", 100, 250), ("a", 200, 250), ("a", 250, 250)]
+
+
+def test_prices_of_a_file_are_run_with_every_symbol_alike(files, keeper):
+    path = PricePath(symbols=("BTC", "ETH", "USDC"), steps=60)
+    lines = [f"{time},{s},{p}" for time, found in path for s, p in zip(path.symbols, found.tolist(), strict=True)]
+    file = files / "prices.csv"
+    file.write_text("\n".join(["time,symbol,close", *lines]) + "\n")
+    code, out, err = keeper("--prices", file, "--sensitivity", "none", "--json")
+    assert (code, err) == (0, "")
+    result = Result.model_validate_json((files / "out" / "result.json").read_text())
+    assert [float(weight) for weight in result.setup.basket.values()] == [0.333334, 0.333333, 0.333333]
+    assert result.setup.native == "ETH"
+    assert json.loads(out)["prices"] == {"file": str(file)}
+
+    code, out, err = keeper("--prices", file, "--sensitivity", "none", "--json", "--basket", "BTC=0.5, ETH=0.5",
+                            "--from", "2020-01-02")  # fmt: skip
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert found["policies"]["default"]["metrics"]["steps"] == 60 - 24
+    assert found["prices"]["from"] == "2020-01-02"
+
+
+def test_people_get_a_table(files, keeper):
+    code, out, _ = keeper("--setup", files / "setup.yaml", "--days", 2, "--sensitivity", "none")
+    assert code == 0
+    assert "frictionless" in out
+    assert "report.html" in out
+
+
+def test_two_policies_of_one_name_are_told_apart(files, keeper):
+    _, out, _ = keeper("--setup", files / "setup.yaml", "--days", 1, "--sensitivity", "none", "--json",
+                       "--policy", files / "narrow.yaml", "--compare", files / "narrow.yaml")  # fmt: skip
+    assert list(json.loads(out)["policies"]) == ["narrow", "narrow-2"]
+
+
+def test_an_earlier_result_is_replaced_and_a_foreign_folder_is_not(files, keeper):
+    arguments = ("--setup", files / "setup.yaml", "--days", 1, "--sensitivity", "none", "--json")
+    assert keeper(*arguments)[0] == 0
+    assert keeper(*arguments, "--policy", files / "wide.yaml")[0] == 0
+    assert (files / "out" / "steps-1-wide.parquet").exists()
+    assert not (files / "out" / "steps-1-default.parquet").exists()
+    (files / "out" / "thesis.tex").write_text("years of work")
+    code, _, err = keeper(*arguments)
+    assert code == 2
+    assert "out holds thesis.tex, which is no result of a backtest: give another --out" in err
+    assert (files / "out" / "thesis.tex").read_text() == "years of work"
+
+
+def test_what_fails_leaves_the_earlier_result_and_nothing_else(tmp_path):
+    out = tmp_path / "out"
+    with output_folder(out) as folder:
+        (folder / "result.json").write_text("one")
+
+    def fail():
+        with output_folder(out) as folder:
+            (folder / "result.json").write_text("two")
+            raise RuntimeError("boom")
+
+    with pytest.raises(RuntimeError, match="boom"):
+        fail()
+    assert (out / "result.json").read_text() == "one"
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_file_in_the_way_is_refused(tmp_path):
+    (tmp_path / "out").write_text("x")
+    with pytest.raises(InputError, match="is no folder"), output_folder(tmp_path / "out"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--prices", "none.csv"), "cannot read the price file none.csv"),
+        (("--policy", "none.yaml"), "cannot read the policy file none.yaml"),
+        (("--gas", "none.csv"), "cannot read the gas file none.csv"),
+        (("--basket", "WETH=0.5,USDC=0.4"), "the targets sum to 0.9, they must sum to 1"),
+        (("--basket", "WETH"), "--basket takes SYMBOL=WEIGHT"),
+        (("--basket", "WETH=0.5,WETH=0.5"), "--basket names WETH twice"),
+        (("--from", "soon"), "--from soon is no day"),
+        (("--from", "2020-02-01", "--to", "2020-01-01"), "stop must come after start"),
+        (("--from", "2030-01-01", "--days", "1"), "two rows of prices at least, there are 0"),
+        (("--days", "0"), "Invalid value for '--days'"),
+    ],
+)
+def test_bad_usage_is_one_line_exit_code_2_and_no_folder(files, keeper, arguments, message):
+    code, out, err = keeper(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (files / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("--setup", "- a\n", "must be a mapping of fields"),
+        ("--setup", "bascet: {}\n", "bascet: unknown field"),
+        ("--setup", "basket: {WETH: [\n", "is not YAML"),
+        ("--depth", "- {kind: uniswap_v2, tokens: [WETH, WETH], usd: 1}\n", "a pool of WETH against itself"),
+        ("--policy", "trigger: {kind: band}\ntracking_penalty: 1\n", "a band needs absolute or relative"),
+        ("--gas", "time,base_fee_wei\n5,x\n", "row 2: 'x' is no whole number"),
+        ("--prices", "time,symbol,close\n0,BTC,1\n60,BTC,2\n", "has neither WETH nor ETH"),
+        ("--prices", "time,symbol,close\n0,WETH,1\n60,WETH,0\n", "row 3: '0' is no price"),
+    ],
+)
+def test_a_bad_file_is_one_line_and_exit_code_2(files, keeper, name, text, message):
+    path = files / "bad.csv"
+    path.write_text(text)
+    code, out, err = keeper(name, path, "--days", 1)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_no_default_policy_is_needed_to_read_a_setup_back():
+    assert load_setup(Setup().model_dump_json()) == Setup()
