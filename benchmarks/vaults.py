@@ -347,8 +347,12 @@ class Bench:
                     head = self.devnet.endpoint.header().number
                     started, cpu = time.perf_counter(), time.process_time()
                     with done:
-                        if not done.wait_for(lambda head=head: seen[head] >= len(crews), timeout=60 if number else 600):
-                            raise SystemExit(f"block {head}: {seen[head]} of {len(crews)} ticked; {complaints[-3:]}")
+                        give_up_at = time.monotonic() + (60 if number else 300)
+                        while seen[head] < len(crews):
+                            done.wait(1)
+                            if not thread.is_alive() or stop.is_set() or time.monotonic() > give_up_at:
+                                said = f"{seen[head]} of {len(crews)} ticked; {complaints[-3:]}"
+                                raise SystemExit(f"block {head}: {said}")
                     if number:
                         walls.append(time.perf_counter() - started)
                         cpus.append(time.process_time() - cpu)
