@@ -148,7 +148,6 @@ def _course(snapshot: Snapshot, policy: Policy, programme: Programme | None) -> 
     problem, left_out, penalty = _own_problem(snapshot, policy)
     question = aimed(problem, policy)
     plan, violation = _within_limits(question)
-    drift = Basket.of(snapshot).drift
     if question is problem:
         without_gas = _without_gas(plan) if violation is None and not plan.swaps else None
         if without_gas is not None and without_gas.objective > problem.hold:
@@ -158,6 +157,8 @@ def _course(snapshot: Snapshot, policy: Policy, programme: Programme | None) -> 
         why_not = _why_not(plan, violation, None)
     judged = replace(plan, problem=problem)
     if why_not is None and (question is not problem or policy.benefit != _PLAIN_BENEFIT):
+        # What lies beyond an edge grows by more than the drift does.
+        drift = None if policy.extent == "edge" else Basket.of(snapshot).drift
         why_not = does_not_pay(judged, policy.benefit, drift)
     course = _Course(plan, judged, left_out, penalty.note, why_not)
     if why_not is not None or not isinstance(policy.schedule, Twap):
@@ -172,9 +173,13 @@ def _sliced(course: _Course, twap: Twap, policy: Policy, penalty: Penalty, progr
     drift_after = mul_div(sum(map(abs, whole.excess)), WAD, snapshot.nav)
     if programme is None:
         balance = Balance.of(whole, policy.benefit)
-        slices = slices_for(twap, balance, penalty.horizon, most_slices(snapshot, drift_after))
+        most = most_slices(snapshot, drift_after)
+        slices = slices_for(twap, balance, penalty.horizon, most)
         if slices == 1:
-            return replace(course, note=f"{course.note}; in one batch, which costs least")
+            why = (
+                ": each of more would make less progress than the vault demands" if most == 1 else ", which costs least"
+            )
+            return replace(course, note=f"{course.note}; in one batch{why}")
         number, left = 1, slices
     else:
         slices, number = programme.slices, programme.done + 1
