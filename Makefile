@@ -16,7 +16,7 @@ FORGE = $$(ls node_modules/@foundry-rs/forge-*/bin/forge | head -n 1)
 
 SOURCES := $(shell find contracts -name '*.sol' -not -path '*/.cache/*')
 
-.PHONY: help setup demo test test-contracts test-python test-fork fuzz coverage mutate prove slither audit bench-gas bench-routing bench-backtest chaos soak check format clean lock
+.PHONY: help setup demo test test-contracts test-python test-fork fuzz coverage mutate prove slither audit bench-gas bench-routing bench-vaults bench-backtest chaos soak check format clean lock
 
 help: ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ bench-gas: setup ## what a rebalance, a mint and a redemption cost, beside the b
 
 bench-routing: setup benchmarks/peers/node_modules/.ready ## how good and how fast the router is, beside Uniswap's, cvxpy and one pair at a time (minutes)
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.routing
+
+bench-vaults: setup ## 100 vaults of 8 assets among 60 pools in one process: time and requests for a block (minutes)
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.vaults
 
 bench-backtest: setup ## how many steps and batches a second the simulation makes, and that its memory stays constant
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.backtest
