@@ -60,7 +60,7 @@ def main() -> None:
         os.environ["KEEPER_KEY"] = Arena.key
         if not given.soak_only:
             with _arena(devnet, given.seed) as arena:
-                killed = massacre(arena, given.kills)
+                killed = massacre(arena, given.kills, lambda done: _say(console, started, f"{done} kills"))
             verdicts.append(killed.verdict)
             reached = sum(count > 0 for count in killed.at_points.values())
             recovery = {"median": median(killed.recovery), "worst": max(killed.recovery), "lease": LEASE_BLOCKS}
@@ -72,6 +72,7 @@ def main() -> None:
             )  # fmt: skip
             report["faults"] = []
             for name, fault in FAULTS.items():
+                _say(console, started, name)
                 found, remarks = [], ""
                 for run in range(given.runs):
                     with _arena(devnet, given.seed + run) as arena:
@@ -86,7 +87,7 @@ def main() -> None:
                 remarks = remarks or "; ".join(complaint for verdict in found for complaint in verdict.complaints)
                 lines.add_row(name, str(given.runs), _mark(good == given.runs), batches, remarks)
         with _arena(devnet, given.seed) as arena:
-            soaked = soak(arena, given.blocks)
+            soaked = soak(arena, given.blocks, lambda done: _say(console, started, f"soak, block {done}"))
     verdicts.append(soaked.verdict)
     report["soak"] = _soak_report(soaked)
     calm = soaked.verdict.ok and soaked.silent == 0 and soaked.memory[1] <= FLAT * soaked.memory[0]
@@ -112,6 +113,10 @@ def _arena(devnet: Devnet, seed: int) -> Iterator[Arena]:
             yield arena
         finally:
             arena.close()
+
+
+def _say(console: Console, started: float, what: str) -> None:
+    console.print(f"{time.monotonic() - started:5.0f} s  {what}", highlight=False)
 
 
 def _soak_report(soaked: Soak) -> dict[str, Any]:

@@ -207,20 +207,23 @@ def _from_file(
     from keeper.backtest.setup import DOLLARS
     from keeper.market import PriceFile
 
-    if "basket" not in found:
+    basket = found.get("basket")
+    payable = ("WETH", "ETH")
+    if isinstance(basket, dict):
+        wanted = tuple(dict.fromkeys((*map(str, basket), *payable)))
+        symbols = PriceFile(path, wanted, names=names, optional=(*payable, *DOLLARS), fill_gaps=fill_gaps).symbols
+    else:
         # Every symbol of the file, alike: someone who wants others says so.
-        everything = PriceFile(path, names=names, fill_gaps=fill_gaps)
-        symbols = everything.symbols
+        symbols = PriceFile(path, names=names, fill_gaps=fill_gaps).symbols
         share = Decimal(10**6 // len(symbols)).scaleb(-6)
-        found = found | {"basket": {symbol: str(share) for symbol in symbols[1:]}}
-        found["basket"] = {symbols[0]: str(1 - share * (len(symbols) - 1))} | found["basket"]
+        first, *others = symbols
+        alike = {first: str(1 - share * len(others))} | dict.fromkeys(others, str(share))
+        found = found | {"basket": alike}
     if "native" not in found:
-        file = PriceFile(path, names=names, optional=("WETH", "ETH"), symbols=("WETH", "ETH"), fill_gaps=fill_gaps)
-        if not file.symbols:
-            raise InputError(
-                f"{path} has neither WETH nor ETH, which gas is paid in: add one, or `native` in the --setup"
-            )
-        found = found | {"native": file.symbols[0]}
+        native = next((symbol for symbol in payable if symbol in symbols), None)
+        if native is None:
+            raise InputError(f"{path} has neither WETH nor ETH to pay gas in: add one, or name `native` in a --setup")
+        found = found | {"native": native}
     setup = _setup(found)
     prices = PriceFile(path, setup.symbols, names=names, optional=DOLLARS, fill_gaps=fill_gaps)
     return setup, prices, {"file": str(path)}

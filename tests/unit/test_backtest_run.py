@@ -1,8 +1,11 @@
 """`keeper backtest`: runs, files, folder, report and what is refused."""
 
+import io
 import json
+from contextlib import redirect_stdout
 from html.parser import HTMLParser
 from operator import length_hint
+from pathlib import Path
 
 import pytest
 from pyarrow import parquet
@@ -26,11 +29,15 @@ limits: {cooldown: 60}
 POLICY = "trigger: {kind: band, absolute: 0.01}\ntracking_penalty: 0.5\n"
 
 
+def write_files(folder):
+    (folder / "setup.yaml").write_text(SMALL)
+    (folder / "narrow.yaml").write_text(POLICY)
+    (folder / "wide.yaml").write_text(POLICY.replace("0.01", "0.2"))
+
+
 @pytest.fixture
 def files(tmp_path):
-    (tmp_path / "setup.yaml").write_text(SMALL)
-    (tmp_path / "narrow.yaml").write_text(POLICY)
-    (tmp_path / "wide.yaml").write_text(POLICY.replace("0.01", "0.2"))
+    write_files(tmp_path)
     return tmp_path
 
 
@@ -44,15 +51,21 @@ def keeper(files, capsys):
     return keeper
 
 
-@pytest.fixture
-def generated(files, keeper):
-    """A short run of two policies with one variation each way, and what it printed."""
-    code, out, err = keeper(
-        "--setup", files / "setup.yaml", "--policy", files / "narrow.yaml", "--compare", files / "wide.yaml",
-        "--days", 6, "--json",
-    )  # fmt: skip
-    assert (code, err) == (0, "")
-    return files / "out", json.loads(out)
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory):
+    """A short run of two policies with four variations: its folder, and what the command printed."""
+    folder = tmp_path_factory.mktemp("backtest")
+    write_files(folder)
+    out = io.StringIO()
+    with redirect_stdout(out), pytest.raises(SystemExit) as exited:
+        main(
+            [
+                "backtest", "--setup", str(folder / "setup.yaml"), "--policy", str(folder / "narrow.yaml"),
+                "--compare", str(folder / "wide.yaml"), "--days", "6", "--json", "--out", str(folder / "out"),
+            ]
+        )  # fmt: skip
+    assert exited.value.code == 0
+    return folder / "out", json.loads(out.getvalue())
 
 
 class Page(HTMLParser):
@@ -241,6 +254,13 @@ def test_what_fails_leaves_the_earlier_result_and_nothing_else(tmp_path):
         fail()
     assert (out / "result.json").read_text() == "one"
     assert [file.name for file in tmp_path.iterdir()] == ["out"]
+
+
+def test_the_folder_one_stands_in_is_foreign_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").write_text("x")
+    with pytest.raises(InputError, match="holds mine"), output_folder(Path()):
+        pass
 
 
 def test_a_file_in_the_way_is_refused(tmp_path):
