@@ -304,12 +304,8 @@ def _impossible(plan: Plan, violation: Violation | None, own: Problem, without_g
         return f"no plan stays within the vault's limits: of the best one without them, {violation.message}"
     if problem.aims == problem.snapshot.values:
         return "every asset is inside its band: there is nothing to trade"
-    if without_gas is not None:
-        return None
-    return (
-        "rebalancing does not pay: the pools take more for any trade than it takes off a tracking penalty of"
-        f" {dollars(-own.hold)}{_drift_needed(own)}"
-    )
+    too_much = "rebalancing does not pay: the pools take more for any trade than it takes off a tracking penalty of"
+    return f"{too_much} {dollars(-own.hold)}{_drift_needed(own)}" if without_gas is None else None
 
 
 def _drift_needed(problem: Problem) -> str:
