@@ -24,6 +24,7 @@ from keeper.policy.guard import Basket, Violation, check_drift, check_outcome, t
 from keeper.policy.lag import gains
 from keeper.policy.penalty import Penalty, penalty_of
 from keeper.policy.schedule import advanced, begun, most_slices, slices_for, under_way
+from keeper.policy.stress import broken
 from keeper.policy.triggers import Signal, signal_of
 from keeper.routing import Certificate, Plan, Problem, optimise
 from keeper.units import (
@@ -91,6 +92,8 @@ def consider(snapshot: Snapshot, policy: Policy) -> Considered:
         decision = _hold(snapshot, course.why_not + notes, certificate=_printed(_held(course.plan)))
     else:
         decision = _rebalance(course, policy, notes)
+        if refusal := broken(snapshot, policy, decision):
+            decision = _hold(snapshot, refusal + notes, refused=True, certificate=_printed(_held(course.plan)))
     return Considered(decision, course.plan, course.left_out)
 
 
