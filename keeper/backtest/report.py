@@ -56,9 +56,10 @@ color:var(--soft)}.key li{display:flex;align-items:center;gap:6px}.key svg{width
 .mark{stroke:var(--page);stroke-width:.8}.mark.sold{fill:var(--page);stroke:var(--c);stroke-width:1.6}
 .mark.reverted{stroke:var(--bad);stroke-width:1.6;fill:none}
 .scroll{overflow-x:auto;margin:10px 0;border:1px solid var(--line);border-radius:8px}
-table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}
+table{border-collapse:separate;border-spacing:0;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}
 th,td{padding:6px 12px;text-align:right;white-space:nowrap;border-top:1px solid var(--line)}
-thead th{border-top:0;background:var(--card);font-weight:600;color:var(--soft)}
+thead th{border-top:0;white-space:normal;min-width:4.6rem;
+vertical-align:bottom;background:var(--card);font-weight:600;color:var(--soft)}
 th:first-child,td:first-child{text-align:left;white-space:normal}
 tbody th{font-weight:400;position:sticky;left:0;background:var(--page)}
 thead th:first-child{position:sticky;left:0}

@@ -172,6 +172,9 @@ def _changes(
     found: dict[str, Any] = {"seed": seed}
     if setup_path is not None:
         found |= _mapping(setup_path, "setup")
+        gas = found.get("gas")
+        if isinstance(gas, dict) and "file" in gas:  # what a file names lies beside it
+            found["gas"] = gas | {"file": str(setup_path.parent / str(gas["file"]))}
     if basket is not None:
         found["basket"] = _basket(basket)
     if depth_path is not None:
@@ -207,20 +210,23 @@ def _from_file(
     from keeper.backtest.setup import DOLLARS
     from keeper.market import PriceFile
 
-    if "basket" not in found:
+    basket = found.get("basket")
+    payable = ("WETH", "ETH")
+    if isinstance(basket, dict):
+        wanted = tuple(dict.fromkeys((*map(str, basket), *payable)))
+        symbols = PriceFile(path, wanted, names=names, optional=(*payable, *DOLLARS), fill_gaps=fill_gaps).symbols
+    else:
         # Every symbol of the file, alike: someone who wants others says so.
-        everything = PriceFile(path, names=names, fill_gaps=fill_gaps)
-        symbols = everything.symbols
+        symbols = PriceFile(path, names=names, fill_gaps=fill_gaps).symbols
         share = Decimal(10**6 // len(symbols)).scaleb(-6)
-        found = found | {"basket": {symbol: str(share) for symbol in symbols[1:]}}
-        found["basket"] = {symbols[0]: str(1 - share * (len(symbols) - 1))} | found["basket"]
+        first, *others = symbols
+        alike = {first: str(1 - share * len(others))} | dict.fromkeys(others, str(share))
+        found = found | {"basket": alike}
     if "native" not in found:
-        file = PriceFile(path, names=names, optional=("WETH", "ETH"), symbols=("WETH", "ETH"), fill_gaps=fill_gaps)
-        if not file.symbols:
-            raise InputError(
-                f"{path} has neither WETH nor ETH, which gas is paid in: add one, or `native` in the --setup"
-            )
-        found = found | {"native": file.symbols[0]}
+        native = next((symbol for symbol in payable if symbol in symbols), None)
+        if native is None:
+            raise InputError(f"{path} has neither WETH nor ETH to pay gas in: add one, or name `native` in a --setup")
+        found = found | {"native": native}
     setup = _setup(found)
     prices = PriceFile(path, setup.symbols, names=names, optional=DOLLARS, fill_gaps=fill_gaps)
     return setup, prices, {"file": str(path)}
@@ -279,18 +285,21 @@ def _mapping(path: Path, what: str) -> dict[str, Any]:
 
 @contextmanager
 def _bars(*, hidden: bool) -> Iterator[Progress]:
-    """Progress on standard error, one line for each run; nothing where nobody looks."""
+    """Progress on standard error: a bar for each run, or a line when it is over where nobody looks."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+    watched = sys.stderr.isatty()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=hidden or not sys.stderr.isatty()) as bars:
+    with Progress(*columns, console=Console(stderr=True), disable=hidden or not watched) as bars:
         tasks: dict[str, TaskID] = {}
 
         def progress(what: str, done: int, of: int) -> None:
             if what not in tasks:
                 tasks[what] = bars.add_task(what, total=of or None)
             bars.update(tasks[what], completed=done, total=of or None)
+            if done == of and not watched and not hidden:
+                click.echo(f"· {what}: {done} steps", err=True)
 
         yield progress
 
