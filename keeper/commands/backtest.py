@@ -172,6 +172,9 @@ def _changes(
     found: dict[str, Any] = {"seed": seed}
     if setup_path is not None:
         found |= _mapping(setup_path, "setup")
+        gas = found.get("gas")
+        if isinstance(gas, dict) and "file" in gas:  # what a file names lies beside it
+            found["gas"] = gas | {"file": str(setup_path.parent / str(gas["file"]))}
     if basket is not None:
         found["basket"] = _basket(basket)
     if depth_path is not None:
@@ -282,18 +285,21 @@ def _mapping(path: Path, what: str) -> dict[str, Any]:
 
 @contextmanager
 def _bars(*, hidden: bool) -> Iterator[Progress]:
-    """Progress on standard error, one line for each run; nothing where nobody looks."""
+    """Progress on standard error: a bar for each run, or a line when it is over where nobody looks."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+    watched = sys.stderr.isatty()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=hidden or not sys.stderr.isatty()) as bars:
+    with Progress(*columns, console=Console(stderr=True), disable=hidden or not watched) as bars:
         tasks: dict[str, TaskID] = {}
 
         def progress(what: str, done: int, of: int) -> None:
             if what not in tasks:
                 tasks[what] = bars.add_task(what, total=of or None)
             bars.update(tasks[what], completed=done, total=of or None)
+            if done == of and not watched and not hidden:
+                click.echo(f"· {what}: {done} steps", err=True)
 
         yield progress
 

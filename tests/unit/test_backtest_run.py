@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from contextlib import redirect_stdout
 from html.parser import HTMLParser
 from operator import length_hint
@@ -17,7 +18,7 @@ from keeper.backtest.run import Entry, Result, Variation, output_folder, run
 from keeper.backtest.run import simulate as simulated
 from keeper.cli import main
 from keeper.domain import InputError, load_policy
-from keeper.market import PricePath
+from keeper.market import PriceFile, PricePath, Window
 
 SMALL = """
 basket: {WETH: 0.5, USDC: 0.5}
@@ -214,11 +215,47 @@ def test_prices_of_a_file_are_run_with_every_symbol_alike(files, keeper):
     assert found["prices"]["from"] == "2020-01-02"
 
 
-def test_people_get_a_table(files, keeper):
-    code, out, _ = keeper("--setup", files / "setup.yaml", "--days", 2, "--sensitivity", "none")
+def test_people_get_a_table_and_are_told_how_far_it_is(files, keeper):
+    code, out, err = keeper("--setup", files / "setup.yaml", "--days", 2, "--sensitivity", "none")
     assert code == 0
+    assert err == "· default: 49 steps\n"
     assert "frictionless" in out
     assert "report.html" in out
+
+
+def test_a_gas_file_that_a_setup_names_lies_beside_it(files, keeper):
+    (files / "gas.csv").write_text("time,base_fee_wei\n0,7\n")
+    (files / "setup.yaml").write_text(SMALL + "gas: {file: gas.csv, priority_fee_wei: '1'}\n")
+    assert keeper("--setup", files / "setup.yaml", "--days", 1, "--sensitivity", "none", "--json")[0] == 0
+    prices = parquet.read_table(files / "out" / "steps-1-default.parquet")["gas_price_wei"].to_pylist()
+    assert set(prices) == {8}
+
+
+def test_pools_come_from_a_depth_file(files, keeper):
+    (files / "depth.yaml").write_text("depth:\n  - {kind: uniswap_v2, tokens: [WETH, USDC], usd: 777777}\n")
+    assert keeper("--basket", "WETH=0.5,USDC=0.5", "--depth", files / "depth.yaml", "--days", 1, "--json",
+                  "--sensitivity", "none")[0] == 0  # fmt: skip
+    result = Result.model_validate_json((files / "out" / "result.json").read_text())
+    assert [venue.usd for venue in result.setup.venues] == [777_777]
+
+
+@pytest.mark.data
+def test_a_week_of_public_hourly_prices_is_run(keeper, files):
+    data = Path(os.environ.get("BALLAST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    prices = data / "prices" / "hourly_btc_eth_train.csv.gz"
+    if not prices.is_file():
+        pytest.skip("the public data set is not here: set BALLAST_DATA to its folder")
+    code, out, err = keeper(
+        "--prices", prices, "--fill-gaps", 32, "--basket", "BTC=0.5,ETH=0.3,USDC=0.2", "--from", "2021-05-16",
+        "--to", "2021-05-23", "--sensitivity", "none", "--json",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    metrics = json.loads(out)["policies"]["default"]["metrics"]
+    assert metrics["steps"] == 7 * 24
+    assert metrics["trades"] > 0  # ETH lost a third in that week
+    (_, first), *_, (_, last) = Window(PriceFile(prices, ("BTC", "ETH"), fill_gaps=32), 1_621_123_200, 1_621_728_000)
+    btc, eth = last / first
+    assert metrics["hold"]["growth"] == pytest.approx(0.5 * btc + 0.3 * eth + 0.2 - 1, abs=1e-6)
 
 
 def test_two_policies_of_one_name_are_told_apart(files, keeper):
