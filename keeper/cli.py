@@ -9,12 +9,9 @@ wrong is one line on stderr.
 
 from __future__ import annotations
 
-import io
 import json
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,19 +22,18 @@ from keeper.chain.errors import Refused, RpcError, WrongChainError
 from keeper.commands.backtest import backtest
 from keeper.commands.options import Command, as_json, config_option, configs_option, log_option
 from keeper.commands.options import print_json as _print_json
+from keeper.commands.running import complain, muster_files, reporter, say, until_told_to_stop, watch_of
 from keeper.commands.stress import stress
 from keeper.commands.sweep import sweep
 from keeper.commands.targets import targets
 from keeper.commands.train import train
+from keeper.commands.workers import dispatch, work
 from keeper.domain.errors import InputError
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from keeper.domain import Snapshot
-    from keeper.loop import Keeper, Outcome
+    from keeper.loop import Keeper
     from keeper.ops.preflight import Surroundings
-    from keeper.ops.watch import Watch
     from keeper.submit.journal import Journal
 
 FAILED, BAD_USAGE, REFUSED = 1, 2, 3
@@ -76,7 +72,11 @@ app.add_command(backtest)
 app.add_command(targets)
 app.add_command(stress)
 app.add_command(sweep)
+app.add_command(dispatch)
+app.add_command(work)
 app.add_command(train)
+app.add_command(dispatch)
+app.add_command(work)
 
 
 @app.command()
@@ -184,7 +184,7 @@ def plan(  # noqa: PLR0917  click passes them by name
         if decision.action == "rebalance" and considered.plan is not None:
             draw_plan(facts, decision, considered.plan, picture)
         else:
-            _complain(f"a hold has no swaps to draw: {picture} was not written")
+            complain(f"a hold has no swaps to draw: {picture} was not written")
     return _stop(f"refused: {decision.reason}", REFUSED) if decision.refused else 0
 
 
@@ -230,13 +230,13 @@ def run(config_paths: tuple[Path, ...], once: bool, live: bool, level: str | Non
     """Read, decide and rebalance: once, or at every new block until SIGTERM or SIGINT."""
     from keeper import fleet, loop
 
-    _say(level)
-    report = _reporter(as_json, indent=2 if once else None)
-    crews = fleet.man(_muster(config_paths), live=live)
+    say(level)
+    report = reporter(as_json, indent=2 if once else None)
+    crews = fleet.man(muster_files(config_paths, met=once), live=live)
     if not once:
-        stop = _until_told_to_stop()
-        with closing(_watch([keeper for keeper, _ in crews])) as watch:
-            fleet.serve_all(crews, stop=stop, report=report, complain=_complain, watch=watch)
+        stop = until_told_to_stop()
+        with closing(watch_of([keeper for keeper, _ in crews])) as watch:
+            fleet.serve_all(crews, stop=stop, report=report, complain=complain, watch=watch)
         return 0
     refused = ""
     for keeper, signer in crews:
@@ -245,67 +245,6 @@ def run(config_paths: tuple[Path, ...], once: bool, live: bool, level: str | Non
         report(outcome)
         refused = refused or (outcome.reason if outcome.status == "refused" else "")
     return _stop(f"refused: {refused}", REFUSED) if refused else 0
-
-
-def _say(level: str | None) -> None:
-    """Logs to stderr as far as anybody asked for it."""
-    from keeper.ops.log import configure_logging
-
-    configure_logging(sys.stderr if level else _Nowhere(), level or "warning")  # type: ignore[arg-type]  # click checks
-
-
-def _reporter(as_json: bool, indent: int | None) -> Callable[[Outcome], None]:
-    """What says what a tick came to."""
-    from keeper.report import print_outcome
-
-    def report(outcome: Outcome) -> None:
-        if as_json:
-            click.echo(json.dumps(outcome.to_json(), indent=indent))
-        else:
-            print_outcome(outcome)
-
-    return report
-
-
-def _watch(keepers: Sequence[Keeper]) -> Watch:
-    """Eyes and voice of a process, which has one port and one list of people: those of its first vault."""
-    from importlib.metadata import version
-
-    from keeper.ops.watch import Watch
-
-    config = keepers[0].config
-    return Watch(config.health, config.alerts, [keeper.deployment.vault for keeper in keepers], version("ballast"))
-
-
-def _muster(config_paths: Sequence[Path]) -> list[Keeper]:
-    """The keepers of these files, and of those in these directories; each has found its chain and its vault there."""
-    from keeper.config import Config
-    from keeper.fleet import muster
-
-    keepers = muster([Config.load(path) for path in _config_files(config_paths)])
-    for keeper in keepers:
-        keeper.check_chain()
-    return keepers
-
-
-def _config_files(paths: Sequence[Path]) -> list[Path]:
-    files: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            found = sorted(path.glob("*.yaml"))
-            if not found:
-                raise InputError(f"there is no .yaml file in the directory {path}")
-            files += found
-        else:
-            files.append(path)
-    return files
-
-
-class _Nowhere(io.StringIO):
-    """Takes log lines that nobody asked for."""
-
-    def write(self, line: str) -> int:
-        return len(line)
 
 
 def mode_option(command: Command) -> Command:
@@ -489,22 +428,6 @@ def _connect(config_path: Path) -> Keeper:
     return keeper
 
 
-def _until_told_to_stop() -> threading.Event:
-    """An event that SIGTERM and SIGINT set, so that what is under way is finished first."""
-    stop = threading.Event()
-
-    def finish(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, finish)
-    return stop
-
-
-def _complain(reason: str) -> None:
-    click.echo(f"keeper: {' '.join(reason.split())}", err=True)
-
-
 def _stop(reason: str, code: int) -> int:
-    _complain(reason)
+    complain(reason)
     return code

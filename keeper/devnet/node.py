@@ -18,14 +18,17 @@ GAS_LIMIT = 45_000_000
 """Per block, as on mainnet in the summer of 2025."""
 
 # A node that outlives whoever started it would hold its port for ever, and a process that is killed cannot clean up.
-# So the node is tied to a pipe: when its other end closes, for whatever reason, the node is killed.
+# So the node is tied to a pipe: when its other end closes, for whatever reason, the node is killed. It keeps old states
+# on disk, half a gigabyte in a day of tests, and leaves them there: that folder goes with it.
 _TETHER = """
 exec 3<&0
-"$@" </dev/null 3<&- &
+states=$(mktemp -d) || exit 1
+"$@" --cache-path "$states" </dev/null 3<&- &
 node=$!
 (read -r _ <&3; kill -9 $node) >/dev/null 2>&1 &
 wait $node
 kill $! 2>/dev/null
+rm -rf "$states"
 """
 
 

@@ -168,25 +168,29 @@ def _branch(search: _Search, taken: list[int], free: list[int], start: Solution)
     """Depth first: with a curve, then without. A branch that cannot beat the best set by its bound is left."""
     market, toll = search.market, search.toll
     on = _mask(market, taken + free)
-    bound = np.inf
+    tolls = float(toll[taken].sum())
+    bound = last = np.inf
     solution = start
     for attempt in range(3):
-        solution = search.look(on, solution, float(toll[taken].sum()))
+        solution = search.look(on, solution, tolls)
         if solution.hopeless and attempt == 0:
             return
         over = solution.earned - toll
-        bound = min(bound, solution.of_tokens + float(over[taken].sum()) + float(np.maximum(over[free], 0).sum()))
+        last = solution.of_tokens + float(over[taken].sum()) + float(np.maximum(over[free], 0).sum())
+        bound = min(bound, last)
         narrower = _mask(market, taken + [e for e in free if over[e] > 0])
-        if bound <= search.best.value + search.least_gain or (narrower == on).all():
+        if not free or bound <= search.best.value + search.least_gain:
+            return
+        if (narrower == on).all():
             break
         on = narrower
-    if not free or bound <= search.best.value + search.least_gain:
-        return
     over = solution.earned - toll
     turn = max(free, key=lambda e: (over[e], -e))
     rest = [e for e in free if e != turn]
     _branch(search, [*taken, turn], rest, solution)
-    _branch(search, taken, rest, solution)
+    # At the same prices, without the one that earns most.
+    if last - max(over[turn], 0.0) > search.best.value + search.least_gain:
+        _branch(search, taken, rest, solution)
 
 
 def _prune(search: _Search, candidates: list[int], start: Solution) -> list[int]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from chaos.arena import Arena, Verdict
 from chaos.life import POINTS, Fate
 
+_PROGRESS = 50
 _LIFE = 6
 """Blocks that a life may take to come to its point; after that it is killed where it stands."""
 
@@ -24,7 +26,7 @@ class Massacre:
     verdict: Verdict
 
 
-def massacre(arena: Arena, kills: int) -> Massacre:
+def massacre(arena: Arena, kills: int, progress: Callable[[int], None] = lambda _: None) -> Massacre:
     """Kills a keeper so many times, two out of three at a point and the rest at a random instant."""
     reached = dict.fromkeys(POINTS, 0)
     recovery: list[int] = []
@@ -58,7 +60,10 @@ def massacre(arena: Arena, kills: int) -> Massacre:
             order.append(order.pop(order.index(point)))
         life.kill()
         killed_at = arena.head
-        number += life.process.exitcode == -signal.SIGKILL
+        if life.process.exitcode == -signal.SIGKILL:
+            number += 1
+            if number % _PROGRESS == 0:
+                progress(number)
     return Massacre(number, reached, recovery, arena.finish())
 
 

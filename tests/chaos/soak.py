@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from chaos.arena import BAND, Arena, Verdict
@@ -11,6 +12,7 @@ from keeper.units import WAD
 
 FAULT_RATE = 0.05
 FAULTS = (Delay(0.02), Drop(), RateLimited(), ServerError(), Garbage(), StaleHead(3))
+_PROGRESS = 250
 _CALM = 6
 """Blocks between two moves of the market, on average."""
 
@@ -34,7 +36,7 @@ class Soak:
     verdict: Verdict
 
 
-def soak(arena: Arena, blocks: int) -> Soak:
+def soak(arena: Arena, blocks: int, progress: Callable[[int], None] = lambda _: None) -> Soak:
     """Lets a keeper live for so many blocks, 5% of its calls going wrong."""
     (node,) = arena.proxies(1)
     for fault in FAULTS:
@@ -66,6 +68,8 @@ def soak(arena: Arena, blocks: int) -> Soak:
                 outside_since = head
         else:
             outside_since = None
+        if (number + 1) % _PROGRESS == 0:
+            progress(number + 1)
         if number == blocks // 5:
             early = life.memory
     late = life.memory

@@ -6,6 +6,7 @@ import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
 import {SwapExecutor} from "../../contracts/SwapExecutor.sol";
 import {ISwapExecutor} from "../../contracts/interfaces/ISwapExecutor.sol";
+import {IUniswapV3Pool} from "../../contracts/interfaces/IUniswap.sol";
 import {IPoolManager, PoolKey} from "../../contracts/interfaces/IUniswapV4.sol";
 import {BalancerTest} from "./utils/BalancerTest.sol";
 import {PlainCurve} from "./utils/PlainCurve.sol";
@@ -474,6 +475,17 @@ contract SwapExecutorVenuesTest is UniswapTest, V4Test, BalancerTest {
     }
 
     /* ------------------------------------------------- ALL KINDS ------------------------------------------------- */
+
+    function test_a_v3_pool_is_handed_no_data_whatever_the_step_before_left_in_memory() external {
+        address pool = _pool(tokens[B], 1_000_000e18, tokens[C], 900_000e18, 500);
+        _give(A, 10e18);
+        int256 hop = int256(_quoteBalancer(weighted, tokens[A], tokens[B], 10e18));
+        Step memory second = _step(Program.V3, pool, B, C);
+        second.mode = Program.CHAINED;
+        vm.expectCall(pool, abi.encodeCall(IUniswapV3Pool.swap, (address(executor), true, hop, MIN_SQRT_PRICE + 1, "")));
+        _execute(abi.encodePacked(_head(), _bytes(_balancer(A, B)), Program.step(tokens, second)));
+        assertGt(_mine(C), 0);
+    }
 
     function test_one_program_through_every_kind() external {
         address pool = _pool(tokens[C], 1_000_000e18, tokens[A], 1_000_000e18, 3000);

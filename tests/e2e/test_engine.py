@@ -1,10 +1,12 @@
 """The rules of keeper/submit/engine.py, one by one, on a real node: what is on disk, on the wire, and on the chain."""
 
 import json
+import re
 import shutil
+import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
@@ -804,6 +806,45 @@ def test_a_signer_that_is_nearly_out_of_money_is_a_breaker(theatre):
     assert outcome.reason.startswith("the signer holds ")
 
 
+CHEAPER = "update intent set predicted_cost = 0"
+FUTILE = "update intent set state = 'failed'"
+MISSED = "update intent set state = 'reverted'"
+
+
+@pytest.mark.parametrize(
+    ("policy", "breakers", "history", "reason"),
+    [
+        ({"max_price_age": 30}, {}, None, r"the price of \w+ is \d+ s old, at most 30 s is allowed"),
+        ({"max_oracle_divergence": 1e-9}, {}, None, r"the pools price \w+ \S+ off the oracle"),
+        ({"max_gas_price_wei": "1"}, {}, None, r"gas costs \d+ wei, at most 1 wei is allowed"),
+        ({}, {"max_price_jump": 0.01}, None, r"the price of WBTC went from \$130,000.00 to \$110,000.00 in one tick"),
+        ({}, {"max_excess_loss": 1e-9}, CHEAPER, r"the last batch cost \S+, \$0.00 was simulated"),
+        ({}, {"max_transactions_per_day": 1}, None, r"1 batches in 24 hours, at most 1 are allowed"),
+        ({}, {"max_turnover_per_day": 1e-6}, None, r"\S+ of NAV turned over in 24 hours"),
+        ({}, {"max_failures_in_a_row": 1}, MISSED, r"1 batches in a row were not executed"),
+        ({}, {"max_futile_in_a_row": 1}, FUTILE, r"1 batches in a row did not reduce drift"),
+        ({}, {"min_signer_balance_wei": str(10**30)}, None, r"the signer holds \S+ of the native token, less than"),
+    ],
+    ids=lambda value: next(iter(value), None) if isinstance(value, dict) else "",
+)
+def test_each_breaker_refuses_and_leaves_its_reason_in_the_journal(theatre, policy, breakers, history, reason):
+    theatre.tick()
+    theatre.settle()
+    if history is not None:
+        with closing(sqlite3.connect(theatre.stage.journal_file)) as journal, journal:
+            journal.execute(history)
+    band = {"trigger": {"kind": "band", "absolute": 0.02}, "tracking_penalty": 0.5}
+    theatre.stage.configure(policy=band | policy, breakers=breakers)
+    theatre.restart()
+    theatre.move({"WBTC": "110000"})
+    theatre.mine(4)
+    outcome = theatre.tick()
+    latest = theatre.service.journal.decisions(1)[0]
+    assert outcome.status == latest.status == "refused"
+    assert re.match(reason, latest.reason), latest.reason
+    assert len(theatre.intents()) == 1
+
+
 def test_three_batches_that_came_to_nothing_are_a_breaker_until_it_is_resumed(theatre):
     theatre.swallow()
     for _ in range(3):
@@ -839,6 +880,16 @@ def test_a_price_that_jumped_before_a_tick_failed_is_compared_with_what_that_tic
     assert theatre.service.journal.last_snapshot().block.hash == theatre.endpoint.header().hash
     theatre.move({"WBTC": "110000"})
     assert theatre.tick().reason.startswith("the price of WBTC went from $130,000.00 to $110,000.00 in one tick")
+
+
+def test_a_block_that_is_too_old_by_the_time_it_was_planned_on_is_not_acted_on(theatre):
+    def refuse(header: Header) -> None:
+        raise RpcError(f"block {header.number} is too far from now to act on")
+
+    theatre.service.keeper.endpoint.refuse_old = refuse
+    with pytest.raises(RpcError, match="too far from now"):
+        theatre.tick()
+    assert theatre.intents() == []
 
 
 def test_why_a_tick_failed_is_written_down(theatre):

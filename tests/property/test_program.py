@@ -148,7 +148,7 @@ def check_told(read: Callable[[int], int], kind: int, target: str, sells_token0:
         assert (pool.tokens[coins >> 4], pool.tokens[coins & 15]) == (swap.token_in, swap.token_out)
 
 
-class Unpaid(Exception):
+class UnpaidError(Exception):
     """A step spends what is not there."""
 
 
@@ -158,7 +158,7 @@ def interpret(
     """Runs the program on `ledger` (holder, token) -> amount; each pool pays what the decision says, or `yields`.
 
     Returns how much each step swapped. Whatever lies in a pair beforehand is gone unless the step takes it. Raises
-    `Unpaid` where the chain would revert.
+    `UnpaidError` where the chain would revert.
     """
     count, swept = program[:2]
     tokens = ["0x" + program[2 + 20 * i : 22 + 20 * i].hex() for i in range(count)]
@@ -185,7 +185,7 @@ def interpret(
         assert kind > 1 or at - start <= 60
         ledger[payer, swap.token_in] -= amount
         if ledger[payer, swap.token_in] < 0:
-            raise Unpaid
+            raise UnpaidError
         assert not any(ledger[target, token] for token in TOKENS), "the pair books a stray payment as its own"
         to = [EXECUTOR, VAULT, "0x" + program[at + 1 : at + 21].hex()][recipient]
         ledger[to, swap.token_out] += amount_out
@@ -228,7 +228,7 @@ def test_nothing_stays_in_the_executor_whatever_the_pools_pay_by_then(batch, dat
     yields = [data.draw(st.just(swap.amount_out) | st.integers(1, 2 * swap.amount_out)) for swap in swaps]
     try:
         interpret(encode_program(steps, sent), swaps, ledger, yields)
-    except Unpaid:
+    except UnpaidError:
         reject()
     assert all(amount == 0 for (holder, _), amount in ledger.items() if holder != VAULT)
 

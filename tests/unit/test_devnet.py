@@ -635,6 +635,17 @@ def test_a_node_without_the_offline_mainnet_is_refused() -> None:
         node.close()
 
 
+@pytest.mark.chain
+def test_what_a_node_keeps_on_disk_goes_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    node = Anvil()
+    kept = list(tmp_path.iterdir())
+    node.close()
+
+    assert len(kept) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def calldata(signature: str, *arguments: object) -> bytes:
     types = signature.partition("(")[2].removesuffix(")").split(",")
     return function_signature_to_4byte_selector(signature) + encode(types, arguments)

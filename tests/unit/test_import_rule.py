@@ -23,6 +23,7 @@ ROOMS = (
     "config",
     "loop",
     "fleet",
+    "workers",
     "report",
     "picture",
     "stress",

@@ -2,7 +2,9 @@
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -65,3 +67,57 @@ def test_packages_that_the_source_does_not_know_are_counted(audit, capsys):
 
 def test_every_python_lock_is_audited(audit):
     assert set(audit.LOCKS) == {path.name for path in SCRIPT.parents[1].glob("*.lock")}
+
+
+# As a part of `make check`
+
+
+CLEAN = json.dumps({"vulnerabilities": {}})
+
+
+@pytest.fixture
+def world(audit, monkeypatch):
+    """What npm answers, what `make audit` ends with, and how often it ran."""
+    world = SimpleNamespace(answer=CLEAN, code=0, audits=0)
+
+    def make(command, **_):
+        world.audits += 1
+        assert command[0] == "make"
+        return SimpleNamespace(returncode=world.code)
+
+    monkeypatch.setattr(audit, "_output", lambda *_, patience: world.answer)
+    monkeypatch.setattr(audit.subprocess, "run", make)
+    return world
+
+
+@pytest.mark.parametrize("answer", ["", '{"message": "405 Method Not Allowed"}'])
+def test_a_check_where_no_source_answers_skips_the_audit_and_says_so(audit, world, tmp_path, capsys, answer):
+    world.answer = answer
+    assert (audit.quick(tmp_path / "audit.json", 0), world.audits) == (0, 0)
+    assert capsys.readouterr().out == "audit: skipped, no advisory source answers\n"
+
+
+def test_a_check_fails_with_the_audit(audit, world, tmp_path):
+    world.code = 1
+    assert [audit.quick(tmp_path / "audit.json", 0) for _ in range(2)] == [1, 1]
+    assert world.audits == 2
+
+
+def test_the_same_locks_are_audited_once_a_day(audit, world, tmp_path):
+    for now in (0, 86_399):
+        assert audit.quick(tmp_path / "audit.json", now) == 0
+    assert world.audits == 1
+    audit.quick(tmp_path / "audit.json", 86_400)
+    assert world.audits == 2
+
+
+def test_other_locks_are_audited_anew(audit, world, tmp_path, monkeypatch):
+    audit.quick(tmp_path / "audit.json", 0)
+    monkeypatch.setattr(audit, "LOCKS", audit.LOCKS[1:])
+    audit.quick(tmp_path / "audit.json", 1)
+    assert world.audits == 2
+
+
+def test_a_source_that_never_answers_is_not_waited_for(audit):
+    silent = "import signal; print('late', flush=True); signal.pause()"
+    assert audit._output((sys.executable, "-c", silent), patience=0.1) == ""

@@ -3,6 +3,8 @@
 import configparser
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import get_args
 
@@ -119,6 +121,74 @@ def test_the_documented_configuration_is_one():
     sections = yaml.safe_load(block[1].replace("${BOT_TOKEN}/${CHAT}", "token/chat"))
     assert HealthConfig(**sections["health"]) == HealthConfig()
     assert AlertsConfig(**sections["alerts"]).per_hour == AlertsConfig().per_hour
+
+
+def instructions() -> list[tuple[str, str]]:
+    """The container file line by line, as a builder reads it: comments away, continued lines in one."""
+    text = re.sub(r"^\s*#.*\n", "", CONTAINER, flags=re.MULTILINE).replace("\\\n", " ")
+    return [(line.split(maxsplit=1)[0], line.split(maxsplit=1)[1]) for line in text.splitlines() if line.strip()]
+
+
+def stages() -> list[list[tuple[str, str]]]:
+    found: list[list[tuple[str, str]]] = []
+    for name, rest in instructions():
+        if name == "FROM":
+            found.append([])
+        if found:
+            found[-1].append((name, rest))
+    return found
+
+
+def test_the_container_file_has_only_instructions_that_there_are():
+    known = {"ARG", "FROM", "RUN", "COPY", "ENV", "WORKDIR", "USER", "VOLUME", "HEALTHCHECK", "STOPSIGNAL",
+             "ENTRYPOINT", "CMD"}  # fmt: skip
+    assert {name for name, _ in instructions()} == known
+    arguments = {rest.partition("=")[0] for name, rest in instructions() if name == "ARG"}
+    assert all(re.fullmatch(r"\$\{(\w+)\}( AS \w+)?", rest) for name, rest in instructions() if name == "FROM")
+    assert {re.search(r"\w+", rest)[0] for name, rest in instructions() if name == "FROM"} <= arguments
+
+
+def test_what_the_container_runs_is_given_as_lists():
+    for name, rest in instructions():
+        if name in {"ENTRYPOINT", "CMD"}:
+            assert all(isinstance(word, str) for word in json.loads(rest))
+        if name == "HEALTHCHECK":
+            assert json.loads(rest.partition("CMD ")[2])
+
+
+def test_the_container_copies_only_what_there_is_and_from_stages_that_come_before():
+    named: list[str] = []
+    for stage in stages():
+        for name, rest in stage[1:]:
+            if name != "COPY":
+                continue
+            *sources, _ = rest.split()
+            if sources[0].startswith("--from="):
+                assert sources[0].removeprefix("--from=") in named
+            else:
+                assert [source for source in sources if not (ROOT / source).exists()] == []
+        named += re.findall(r" AS (\w+)", stage[0][1])
+    built = {match[1] for match in re.finditer(r"--from=build /opt/ballast/(\S+)", CONTAINER)}
+    assert built == {".venv", "keeper", ".build/__local__.json"}
+
+
+def test_the_container_has_what_its_rules_of_the_makefile_need(tmp_path):
+    """Each `make` of the build, without doing it, in a folder that holds what was copied by then and nothing else."""
+    made = []
+    for name, rest in stages()[1]:
+        if name == "COPY" and not rest.startswith("--from="):
+            for source in rest.split()[:-1]:
+                if (ROOT / source).is_dir():
+                    shutil.copytree(ROOT / source, tmp_path / source, ignore=shutil.ignore_patterns("__pycache__"))
+                else:
+                    shutil.copy(ROOT / source, tmp_path)
+        for target in re.findall(r"make (\S+/\.ready)", rest) if name == "RUN" else ():
+            command = ["make", "-n", target]
+            plan = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)  # noqa: S603  as above
+            assert plan.returncode == 0, plan.stderr
+            assert (tmp_path / "contracts").is_dir() or target != ".build/.ready"
+            made.append(target)
+    assert {".venv/.ready", ".build/.ready"} <= set(made)
 
 
 def test_the_container_asks_for_health_where_it_is_served():

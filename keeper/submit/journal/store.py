@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from threading import Lock, RLock
 from typing import Any, Final
@@ -43,6 +43,8 @@ select count(pg_terminate_backend(pid)) from pg_locks join pg_database on pg_dat
 where datname = current_database() and locktype = 'advisory' and objsubid = 1 and pid <> pg_backend_pid()
 and (classid::bigint << 32) | objid::bigint = {_LOCK_NUMBER}
 """  # noqa: S608  both parts are written here
+_QUEUES: Final[defaultdict[str, RLock]] = defaultdict(RLock)
+"""Of this process's writers to one SQLite file, by its name."""
 _POSTGRES_DEFAULTS: Final = {"connect_timeout": "10"}
 _POSTGRES_SETTINGS: Final = {
     "lock_timeout": f"{_BUSY_SECONDS}s",
@@ -74,6 +76,8 @@ class Store:
         self.reign: Reign | None = None
         self.turn = RLock()
         """Held for a tick: vaults of one signer share its reign, and take turns."""
+        # SQLite lets one write at a time and makes the others sleep and try again: here they queue instead.
+        self._queue: AbstractContextManager[object] = _QUEUES[self.name] if self.is_sqlite else nullcontext()
         try:
             self._prepare(create)
         except SQLAlchemyError as error:
@@ -138,14 +142,19 @@ class Store:
         """
         if self.reign is None:
             raise LostLease("nobody reigns here: take the lease first")
-        with _plainly(self.name), Session(self.engine, expire_on_commit=False) as session, session.begin():
+        with self._queue, _plainly(self.name), self._transaction() as session:
             self.reign.fence(session)
             yield session
 
     @contextmanager
     def control(self) -> Iterator[Session]:
         """A transaction of a person, who may halt a keeper whoever reigns. Raises `JournalError`."""
-        with _plainly(self.name), Session(self.engine, expire_on_commit=False) as session, session.begin():
+        with self._queue, _plainly(self.name), self._transaction() as session:
+            yield session
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Session]:
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
 
 
@@ -161,6 +170,7 @@ class Reign:
         self.store, self.name, self.seconds, self.clock = store, name, seconds, clock
         self.holder = f"{socket.gethostname()}:{os.getpid()}"
         self.epoch = 0
+        self._expires_at = 0
         self._guard: Connection | None = None
 
     def begin(self) -> None:
@@ -190,13 +200,21 @@ class Reign:
             self._wrest()
         lease.holder = self.holder
         lease.epoch += 1
-        lease.expires_at = now + self.seconds
+        lease.expires_at = self._expires_at = now + self.seconds
         self.epoch = lease.epoch
 
     def renew(self) -> None:
-        """Put the end off, also one that has passed unless another keeper used it. Raises `LostLease` if one did."""
-        with self.store.control() as session:
-            self._of_this_epoch(session).expires_at = int(self.clock()) + self.seconds
+        """Put the end off once half of the lease is over, also when all of it is unless another keeper used it.
+
+        Raises:
+            LostLease: another keeper did.
+        """
+        now = int(self.clock())
+        # Before that every write finds out by itself whether the lease is still held.
+        if now >= self._expires_at - self.seconds // 2:
+            with self.store.control() as session:
+                self._of_this_epoch(session).expires_at = now + self.seconds
+            self._expires_at = now + self.seconds
         with _plainly(self.store.name):
             self._lock()
 
