@@ -231,6 +231,20 @@ def test_a_gas_file_that_a_setup_names_lies_beside_it(files, keeper):
     assert set(prices) == {8}
 
 
+def test_a_batch_may_come_seconds_after_its_decision(files, keeper):
+    assert keeper("--setup", files / "setup.yaml", "--policy", files / "narrow.yaml", "--days", 8, "--latency", 24,
+                  "--sensitivity", "none", "--json")[0] == 0  # fmt: skip
+    table = parquet.read_table(files / "out" / "steps-1-narrow.parquet")
+    found = [(row["time"], row["decided_at"]) for row in table.to_pylist() if row["outcome"]]
+    assert found
+    assert all(time - decided_at == 3_600 for time, decided_at in found)  # seen at the end of the row it fell into
+    result = Result.model_validate_json((files / "out" / "result.json").read_text())
+    assert result.setup.latency_seconds == 24
+    code, _, err = keeper("--days", 1, "--latency", 3_600)
+    assert code == 2
+    assert "must be shorter than the 3600 s between prices" in err
+
+
 def test_pools_come_from_a_depth_file(files, keeper):
     (files / "depth.yaml").write_text("depth:\n  - {kind: uniswap_v2, tokens: [WETH, USDC], usd: 777777}\n")
     assert keeper("--basket", "WETH=0.5,USDC=0.5", "--depth", files / "depth.yaml", "--days", 1, "--json",
