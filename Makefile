@@ -16,7 +16,7 @@ FORGE = $$(ls node_modules/@foundry-rs/forge-*/bin/forge | head -n 1)
 
 SOURCES := $(shell find contracts -name '*.sol' -not -path '*/.cache/*')
 
-.PHONY: help setup demo test test-contracts test-python test-fork fuzz coverage mutate prove slither audit bench-gas bench-routing chaos soak check format clean lock
+.PHONY: help setup demo test test-contracts test-python test-fork fuzz coverage mutate prove slither audit bench-gas bench-routing bench-vaults bench-backtest chaos soak check format clean lock
 
 help: ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,7 +47,9 @@ mutate: setup ## removes each guard in turn, moves each bound, turns each roundi
 	@$(BIN)/python scripts/mutate.py
 
 prove: setup .venv-proof/.ready ## symbolic execution of the libraries with halmos
-	@PATH="$(CURDIR)/node_modules/.bin:$$PATH" .venv-proof/bin/halmos
+	@# halmos builds by itself, but knows only where to look for what came out. The rest of the project is not its subject.
+	@FOUNDRY_SRC=contracts/libraries FOUNDRY_TEST=tests/contracts/symbolic FOUNDRY_OUT=.build/proof \
+	  FOUNDRY_CACHE_PATH=.build/proof-cache PATH="$(CURDIR)/node_modules/.bin:$$PATH" .venv-proof/bin/halmos
 
 slither: setup .venv-proof/.ready ## static analysis
 	@rm -rf .build/slither
@@ -62,6 +64,12 @@ bench-gas: setup ## what a rebalance, a mint and a redemption cost, beside the b
 
 bench-routing: setup benchmarks/peers/node_modules/.ready ## how good and how fast the router is, beside Uniswap's, cvxpy and one pair at a time (minutes)
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.routing
+
+bench-vaults: setup ## 100 vaults of 8 assets among 60 pools in one process: time and requests for a block (minutes)
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.vaults
+
+bench-backtest: setup ## how many steps and batches a second the simulation makes, and that its memory stays constant
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.backtest
 
 chaos: setup ## 300 kills, every kind of fault and a soak: is anything sent twice, lost, or left to a person? (minutes)
 	@$(BIN)/python benchmarks/chaos.py

@@ -75,6 +75,8 @@ app.add_command(sweep)
 app.add_command(dispatch)
 app.add_command(work)
 app.add_command(train)
+app.add_command(dispatch)
+app.add_command(work)
 
 
 @app.command()

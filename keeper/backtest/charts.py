@@ -58,7 +58,7 @@ class Frame:
     bottom: float = 24.0
 
 
-FRAMES = (Frame("wide", 960, 320, 62, 9), Frame("slim", 370, 250, 52, 4))
+FRAMES = (Frame("wide", 960, 320, 62, 9), Frame("slim", 370, 250, 52, 5))
 
 
 @dataclass(frozen=True, slots=True)

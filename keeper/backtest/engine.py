@@ -39,6 +39,7 @@ from keeper.policy.costs import split
 from keeper.policy.guard import Basket, check_drift, check_outcome
 from keeper.policy.tally import Tally
 from keeper.pools import SwapError
+from keeper.pools.base import unchecked
 from keeper.routing.steps import Ran, plan_steps, run_steps
 from keeper.units import WAD, amount_of, to_float
 
@@ -269,36 +270,40 @@ class World:
     def snapshot(self, past: Past | None) -> Snapshot:
         """What the keeper would read now, with what it remembers."""
         for place in self._stale:
-            self._assets[place] = AssetState.model_construct(
-                token=self.tokens[place].address,
-                balance=self.balances[place],
-                target_weight=self.targets[place],
-                price=self.feeds.prices[place],
-                price_updated_at=self.feeds.updated_at[place],
-            )
+            asset = {
+                "token": self.tokens[place].address,
+                "balance": self.balances[place],
+                "target_weight": self.targets[place],
+                "price": self.feeds.prices[place],
+                "price_updated_at": self.feeds.updated_at[place],
+            }
+            self._assets[place] = unchecked(AssetState, asset)
         self._stale.clear()
-        return Snapshot.model_construct(
-            version=1,
-            chain_id=self.chain_id,
-            block=Block.model_construct(
-                number=self.number,
-                hash=f"0x{self.number:064x}",
-                timestamp=self.time,
-                base_fee_per_gas=self.fees[0],
-                priority_fee_per_gas=self.fees[1],
-            ),
-            native_price=self.feeds.prices[self.native],
-            tokens=self.tokens,
-            vault=VaultState.model_construct(
-                address=self.vault,
-                nonce=self.nonce,
-                total_supply=self.supply,
-                assets=tuple(self._assets),
-                limits=self.bounds(),
-            ),
-            pools=self.venues.all,
-            past=past,
-        )
+        block = {
+            "number": self.number,
+            "hash": f"0x{self.number:064x}",
+            "timestamp": self.time,
+            "base_fee_per_gas": self.fees[0],
+            "priority_fee_per_gas": self.fees[1],
+        }
+        vault = {
+            "address": self.vault,
+            "nonce": self.nonce,
+            "total_supply": self.supply,
+            "assets": tuple(self._assets),
+            "limits": self.bounds(),
+        }
+        facts = {
+            "version": 1,
+            "chain_id": self.chain_id,
+            "block": unchecked(Block, block),
+            "native_price": self.feeds.prices[self.native],
+            "tokens": self.tokens,
+            "vault": unchecked(VaultState, vault),
+            "pools": self.venues.all,
+            "past": past,
+        }
+        return unchecked(Snapshot, facts)
 
     def basket(self) -> Basket:
         """The basket as the vault's guard values it now."""
@@ -315,11 +320,8 @@ class World:
             return Fill((), 0.0, Costs(0.0, 0.0, 0.0, gas, 0.0), planned_at, now, why)
 
         before, limits = self.basket(), self.bounds()
-        if self.limits is not None and limits is not None:
-            if now < self.tally.ready_at(self.limits):
-                return reverted(f"the vault is cooling down for another {self.tally.ready_at(self.limits) - now} s")
-            if violation := check_drift(before, limits):
-                return reverted(violation.message)
+        if limits is not None and (violation := check_drift(before, limits)):
+            return reverted(violation.message)
         sells = {sell.token: sell.amount for sell in decision.sells}
         steps, recipients = plan_steps(decision.swaps, {pool.name: pool for pool in order.snapshot.pools}, sells)
         standing: Mapping[str, TradingPool] = {pool.name: pool for pool in self.venues.all}

@@ -165,6 +165,7 @@ def output_folder(path: Path) -> Iterator[Path]:
     Raises:
         InputError: something else than an earlier result stands at ``path``, or nothing can be written there.
     """
+    path = path.absolute()
     _refuse_foreign(path)
     part, old = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.old")
     try:

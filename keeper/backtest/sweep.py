@@ -218,7 +218,7 @@ def _at_home(data: dict[str, Any], home: Path) -> None:
 
 
 def cells(sweep: Sweep) -> list[Cell]:
-    """Every run of the sweep, market by market and seed by seed. All of them are checked before the first one runs.
+    """Every run of the sweep, seed by seed: what is done is balanced at any time. All are checked before any runs.
 
     Raises:
         InputError: a policy or the setup is wrong, or a market has no prices for it.
@@ -231,15 +231,15 @@ def cells(sweep: Sweep) -> list[Cell]:
     ]
     for market in sweep.markets:
         market.prices(setup, 0)
-    code = code_version()
+    code, described_setup = code_version(), setup.model_dump(mode="json")
     found = []
-    for market, seed in product(sweep.markets, sweep.all_seeds):
+    for seed, market in product(sweep.all_seeds, sweep.markets):
         described = market.model_dump(mode="json", exclude={"name"})
         digest = market.digest()
         for name, point, policy in policies:
             spec = json.dumps(
                 {
-                    "setup": setup.model_dump(mode="json"),
+                    "setup": described_setup,
                     "policy": policy.model_dump(mode="json"),
                     "market": described,
                     "seed": seed,

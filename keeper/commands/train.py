@@ -90,7 +90,7 @@ def train(  # noqa: PLR0917  click passes them by name
         raise click.UsageError("--kind forecast needs --width, that of the band it is about")
     wanted = None if symbols is None else [symbol.strip() for symbol in symbols.split(",")]
     prices = PriceFile(prices_path, wanted, names=called(names), fill_gaps=fill_gaps)
-    end = prices.stop + 1 if until is None else _midnight(until)
+    end = prices.stop + interval if until is None else _midnight(until)
     closes = Closes.of(prices, interval, end, cash)
     model = fit(
         kind,

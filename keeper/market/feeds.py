@@ -84,28 +84,25 @@ class Path:
         past, left = at - self.time, time - at
         variance = self._variance_to(time, log_prices) * (past * left / (past + left))
         middle = self.log_prices + (log_prices - self.log_prices) * (past / (past + left))
-        return self._walk(at, middle + np.sqrt(variance) * self._normals(1)[0], time, log_prices)
+        normals = _correlated(self._normals(1)[0])
+        return self._walk(at, middle + np.sqrt(variance) * normals, time, log_prices)
 
     def _walk(self, at: int, there: Floats, time: int, log_prices: Floats) -> Leg:
         """The leg to where the way is known to lead."""
-        start, before, span = self.time, self.log_prices, at - self.time
+        span = at - self.time
         points = -(-span // _GRAIN)
         if points > 1:
             deviation = np.sqrt(self._variance_to(time, log_prices) * (span / points))
-            walk = np.cumsum(self._normals(points) * deviation, axis=0)
-            part = np.arange(1, points + 1) / points
-            way = before + walk + part[:, None] * (there - before - walk[-1])
-            way[-1] = there
-            leg = Leg(start + span * np.arange(1, points + 1) // points, way)
+            way = _bridge(self.log_prices, there, deviation, self._normals(points))
+            leg = Leg(self.time + span * np.arange(1, points + 1) // points, way)
         else:
             leg = Leg(np.array([at]), there[None, :])
         self.time, self.log_prices = at, there
         return leg
 
     def _normals(self, count: int) -> Floats:
-        """Standard normal numbers of shape (count, tokens), any two of a row correlated."""
-        drawn = self._random.standard_normal((count, 1 + len(self.log_prices)))
-        normals: Floats = sqrt(_COMMON) * drawn[:, :1] + sqrt(1 - _COMMON) * drawn[:, 1:]
+        """Standard normal numbers of shape (count, 1 + tokens): what is common, and what is each token's own."""
+        normals: Floats = self._random.standard_normal((count, 1 + len(self.log_prices)))
         return normals
 
     def _variance_to(self, time: int, log_prices: Floats) -> Floats:
@@ -117,6 +114,28 @@ class Path:
         if self._variance is None:
             raise ValueError(f"no row after {self.time} is known")
         return self._variance
+
+
+@kernel
+def _correlated(normals: Floats) -> Floats:
+    """Standard normal numbers any two of which are correlated, from a common one and each one's own."""
+    mixed: Floats = sqrt(_COMMON) * normals[0] + sqrt(1 - _COMMON) * normals[1:]
+    return mixed
+
+
+@kernel
+def _bridge(before: Floats, there: Floats, deviation: Floats, normals: Floats) -> Floats:
+    """A Brownian bridge of shape (points, tokens); ``deviation`` is that of one point's step."""
+    points = len(normals)
+    way = np.empty((points, len(before)))
+    walked = np.zeros(len(before))
+    for k in range(points):
+        walked += deviation * _correlated(normals[k])
+        way[k] = walked
+    for k in range(points):
+        way[k] += before + (k + 1) / points * (there - before - walked)
+    way[points - 1] = there
+    return way
 
 
 class Feeds:

@@ -16,14 +16,15 @@ aside; x > 0 where the pool overprices token0).
 
 What x should be is a float; what the pool does is one exact swap of `keeper.pools` for each step in which it is to move
 by more than one trade of the flow would move it. Liquidity providers keep a pool's depth in dollars, and concentrated
-positions around the price, within `_SLACK` and `_INNER`; that can be switched off. Their loss to arbitrageurs is
-theirs. Sources and what this leaves out: docs/backtest.md.
+positions around the price: every pool is looked at in every step, and its liquidity is placed anew where it is off by
+`_SLACK` or `_INNER`; that can be switched off. What they lose to arbitrageurs is theirs. Sources, and what this leaves
+out: docs/backtest.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import ceil, expm1, log, sqrt
+from math import ceil, exp, expm1, log, sqrt
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
@@ -36,14 +37,17 @@ from keeper.market.liquidity import Side, pair_reserves, positions, sqrt_price
 from keeper.pools import SwapError, Tick, UniswapV2Pool, UniswapV3Pool, UniswapV4Pool
 from keeper.pools.base import FeePips, Model
 from keeper.pools.tick_math import MAX_SQRT_PRICE, MIN_SQRT_PRICE, Q96, tick_at_sqrt_price
+from keeper.routing.jit import kernel
 from keeper.units import Number
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 TradingPool = UniswapV2Pool | UniswapV3Pool | UniswapV4Pool
 
 _LUMP = 0.25
 """A pool is swapped once it is to move by this part of its fee, or as one average trade moves it, if that is less."""
-_SLACK = 0.025
+_SLACK = 0.04
 """How far a pool's depth may be off before its liquidity is placed anew."""
 _INNER = 0.03
 """And its price, in logarithm, from where the liquidity was placed; a hundredth of that for pegged pairs."""
@@ -140,16 +144,16 @@ class Venues:
         self._drawn = 0
         self._i0 = np.array([tokens[pool.token0][0] for pool in pools], dtype=np.int64)
         self._i1 = np.array([tokens[pool.token1][0] for pool in pools], dtype=np.int64)
-        decimals = np.array([tokens[pool.token1][1] - tokens[pool.token0][1] for pool in pools], dtype=np.float64)
-        # log(raw1 / raw0) - shift is the log price in whole tokens.
-        self._shift = decimals * log(10)
-        raw = np.array([sum(tokens[token][1] for token in pool.tokens) for pool in pools], dtype=np.float64)
-        self._half_raw = raw * (log(10) / 2)
-        self._kept = np.array([1 - pool.fee_fraction for pool in pools])
+        # What turns raw log prices and log liquidities into those of whole tokens.
+        decimals = [(tokens[pool.token0][1], tokens[pool.token1][1]) for pool in pools]
+        self._units = [((more - less) * log(10), (more + less) * log(10) / 2) for less, more in decimals]
+        self._parts = [1 - pool.fee_fraction for pool in pools]
+        self._kept = np.array(self._parts)
         self._edge = -np.log(self._kept)
         self._log_prices = log_prices
-        self._log_pool = np.array([_log_price(pool) for pool in pools]) - self._shift
-        self._log_depth = np.array([_log_liquidity(pool) for pool in pools]) - self._half_raw
+        states = [self._state(j) for j in range(len(pools))]
+        self._log_pool = np.array([log_price for log_price, _ in states])
+        self._log_depth = np.array([log_depth for _, log_depth in states])
         self._wanted = self._log_pool.copy()
         self._arbitraged = np.zeros(len(pools), dtype=bool)
         self._anchor_depth = self.depth()
@@ -193,8 +197,7 @@ class Venues:
 
     def _set(self, j: int, pool: TradingPool) -> None:
         self.pools[j] = pool
-        self._log_pool[j] = _log_price(pool) - self._shift[j]
-        self._log_depth[j] = _log_liquidity(pool) - self._half_raw[j]
+        self._log_pool[j], self._log_depth[j] = self._state(j)
         self._changed = True
 
     def move(self, seconds: int, log_prices: Floats, gas_usd: float) -> None:
@@ -202,27 +205,26 @@ class Venues:
 
         ``gas_usd`` is what an arbitrage pays for gas. The pools themselves are left for `settle`.
         """
-        before = self._market()
+        _follow(
+            self._wanted,
+            self._arbitraged,
+            self._log_prices,
+            log_prices,
+            self._i0,
+            self._i1,
+            self._log_depth,
+            self._edge,
+            self._kept,
+            self._draw(),
+            *self._law(float(seconds)),
+            gas_usd,
+        )
         self._log_prices = log_prices
-        x = self._wanted - before
-        if seconds > 0:
-            change = self._market() - before
-            decay, ramp, spread = self._law(float(seconds))
-            x = decay * x - ramp * change + spread * self._draw()
-        else:
-            x = self._wanted - self._market()
-        depth = self.depth()
-        beyond = 2 * np.arccosh(1 + gas_usd * np.sqrt(self._kept) / (2 * depth))
-        off = np.abs(x) > self._edge + beyond
-        if off.any():
-            x = np.where(off, np.copysign(self._edge, x), x)
-            self._arbitraged |= off
-        self._wanted = x + self._market()
 
     def _law(self, seconds: float) -> tuple[float, float, float]:
         """What is left of x, how much of the market's move shows in it, and the deviation of the noise."""
         theta, sigma = self._theta, self._sigma
-        if theta == 0:
+        if theta * seconds == 0:
             return 1.0, 1.0, sigma * sqrt(seconds)
         gone = -expm1(-theta * seconds)
         return 1 - gone, gone / (theta * seconds), sigma * sqrt(-expm1(-2 * theta * seconds) / (2 * theta))
@@ -238,42 +240,53 @@ class Venues:
     def settle(self) -> list[Flow]:
         """Swaps every pool to where the market has brought it, and places liquidity anew where it is time to."""
         move = self._wanted - self._log_pool
-        moves = move.tolist()
-        flows = []
-        for j in np.flatnonzero((np.abs(move) > self._lump) | self._arbitraged).tolist():
-            flow = self._trade(j, moves[j])
-            if flow is not None:
-                flows.append(flow)
-        self._arbitraged[:] = False
+        acting = np.flatnonzero((np.abs(move) > self._lump) | self._arbitraged).tolist()
+        flows: list[Flow] = []
+        if acting:
+            moves, arbitraged = move.tolist(), self._arbitraged.tolist()
+            # Lists while it goes on: a number is written into an array at many times the cost.
+            log_pool, log_depth = self._log_pool.tolist(), self._log_depth.tolist()
+            for j in acting:
+                flow = self._trade(j, moves[j], arbitraged[j])
+                if flow is not None:
+                    flows.append(flow)
+                    log_pool[j], log_depth[j] = self._state(j)
+            self._log_pool, self._log_depth = np.array(log_pool), np.array(log_depth)
+            self._arbitraged[:] = False
+            self._changed = True
         if self._venues is not None:
             self._reanchor()
         return flows
 
-    def _trade(self, j: int, move: float) -> Flow | None:
-        """Brings pool j to a log price that is higher by ``move`` by one swap."""
+    def _trade(self, j: int, move: float, arbitrage: bool) -> Flow | None:
+        """Brings pool j to a log price that is higher by ``move`` by one swap, if it is enough to change anything."""
         pool = self.pools[j]
-        zero_for_one, arbitrage = move < 0, bool(self._arbitraged[j])
+        zero_for_one = move < 0
         if isinstance(pool, UniswapV2Pool):
-            reserve = pool.reserve0 if zero_for_one else pool.reserve1
-            amount = _input(float(reserve), abs(move), float(self._kept[j]))
-            token_in = pool.token0 if zero_for_one else pool.token1
+            reserve, token_in = (pool.reserve0, pool.token0) if zero_for_one else (pool.reserve1, pool.token1)
+            amount = _input(reserve, abs(move), self._parts[j])
             try:
-                after: TradingPool = pool.swap(token_in, pool.other(token_in), amount).pool
+                self.pools[j] = pool.swap(token_in, pool.token1 if zero_for_one else pool.token0, amount).pool
             except SwapError:  # too small to change anything
                 return None
-            flow = Flow(pool.name, zero_for_one, amount, 0, arbitrage)
-        else:
-            target = int(pool.sqrt_price_x96 * (1 + expm1(move / 2)))
-            target = min(max(target, MIN_SQRT_PRICE + 1), MAX_SQRT_PRICE - 1)
-            if target == pool.sqrt_price_x96:
-                return None
-            try:
-                after = pool.swap_to(target)
-            except SwapError as error:
-                raise InputError(f"{error}: begin with a snapshot of more of its ticks") from None
-            flow = Flow(pool.name, zero_for_one, 0, target, arbitrage)
-        self._set(j, after)
-        return flow
+            return Flow(pool.name, zero_for_one, amount, 0, arbitrage)
+        target = int(pool.sqrt_price_x96 * exp(move / 2))
+        target = min(max(target, MIN_SQRT_PRICE + 1), MAX_SQRT_PRICE - 1)
+        if target == pool.sqrt_price_x96:
+            return None
+        try:
+            self.pools[j] = pool.swap_to(target)
+        except SwapError as error:
+            raise InputError(f"{error}: begin with a snapshot of more of its ticks") from None
+        return Flow(pool.name, zero_for_one, 0, target, arbitrage)
+
+    def _state(self, j: int) -> tuple[float, float]:
+        """Log of pool j's price in whole tokens, and of its liquidity in the geometric mean of theirs."""
+        pool, (shift, half_raw) = self.pools[j], self._units[j]
+        if isinstance(pool, UniswapV2Pool):
+            log0, log1 = log(pool.reserve0), log(pool.reserve1)
+            return log1 - log0 - shift, (log0 + log1) / 2 - half_raw
+        return 2 * log(pool.sqrt_price_x96 / Q96) - shift, log(pool.liquidity or 1) - half_raw
 
     def _reanchor(self) -> None:
         depth = self.depth()
@@ -295,40 +308,64 @@ class Venues:
         if self._venues is None:
             return
         pool, venue = self.pools[j], self._venues[j]
-        side0, side1 = (
-            Side(self._tokens[token][1], answer_of(float(self._log_prices[self._tokens[token][0]])))
-            for token in pool.tokens
-        )
         if isinstance(pool, UniswapV2Pool):
-            self._set(j, pool.scaled(self._usd[j] / 2 / float(self.depth()[j])))
+            self._set(j, pool.scaled(self._usd[j] / 2 / self._depth_of(j)))
         else:
-            nets = _nets(side0, side1, ceil(self._usd[j]), venue, pool.sqrt_price_x96)
-            self._set(j, pool.placed(nets))
-        self._anchor_depth[j] = float(self.depth()[j])
+            side0, side1 = (self._side(token) for token in pool.tokens)
+            self._set(j, pool.placed(_nets(side0, side1, ceil(self._usd[j]), venue, pool.sqrt_price_x96)))
+        self._anchor_depth[j] = self._depth_of(j)
         self._anchor_price[j] = self._log_pool[j]
 
+    def _side(self, token: str) -> Side:
+        place, decimals = self._tokens[token]
+        return Side(decimals, answer_of(float(self._log_prices[place])))
 
-def _input(reserve: float, move: float, kept: float) -> int:
+    def _depth_of(self, j: int) -> float:
+        """As `depth`, of one pool."""
+        both = self._log_prices[self._i0[j]] + self._log_prices[self._i1[j]]
+        return exp(float(self._log_depth[j] + both / 2))
+
+
+@kernel
+def _follow(  # noqa: PLR0917  a kernel takes no keywords
+    wanted: Floats,
+    arbitraged: Flags,
+    before: Floats,
+    log_prices: Floats,
+    place0: Ints,
+    place1: Ints,
+    log_depth: Floats,
+    edge: Floats,
+    kept: Floats,
+    normals: Floats,
+    decay: float,
+    ramp: float,
+    spread: float,
+    gas_usd: float,
+) -> None:
+    """Moves every pool with the market from ``before`` to ``log_prices``, by the formulas at the top of this module.
+
+    ``wanted``, the log prices that flow and arbitrage bring the pools to, and ``arbitraged`` are written.
+    """
+    for j in range(len(wanted)):
+        i0, i1 = place0[j], place1[j]
+        old, new = before[i0] - before[i1], log_prices[i0] - log_prices[i1]
+        x = decay * (wanted[j] - old) - ramp * (new - old) + spread * normals[j]
+        depth = np.exp(log_depth[j] + (log_prices[i0] + log_prices[i1]) / 2)
+        beyond = 2 * np.arccosh(1 + gas_usd * np.sqrt(kept[j]) / (2 * depth))
+        if abs(x) > edge[j] + beyond:
+            x = edge[j] if x > 0 else -edge[j]
+            arbitraged[j] = True
+        wanted[j] = x + new
+
+
+def _input(reserve: int, move: float, kept: float) -> int:
     """Raw input that moves a constant product's price by ``move`` in logarithm, the fee staying in the pool.
 
     (r + a)(r + g a) = r^2 e^move, solved for a without cancellation.
     """
     gained = expm1(move)
     return max(int(2 * reserve * gained / ((1 + kept) + sqrt((1 + kept) ** 2 + 4 * kept * gained))), 1)
-
-
-def _log_price(pool: TradingPool) -> float:
-    """Log of raw token1 for one raw token0."""
-    if isinstance(pool, UniswapV2Pool):
-        return log(pool.reserve1) - log(pool.reserve0)
-    return 2 * log(pool.sqrt_price_x96 / Q96)
-
-
-def _log_liquidity(pool: TradingPool) -> float:
-    """Log of the geometric mean of the virtual reserves."""
-    if isinstance(pool, UniswapV2Pool):
-        return (log(pool.reserve0) + log(pool.reserve1)) / 2
-    return log(max(pool.liquidity, 1))
 
 
 def open_pool(

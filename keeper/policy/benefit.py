@@ -63,10 +63,10 @@ class Balance:
         return needed / (2 * self.taken)
 
 
-def does_not_pay(plan: Plan, benefit: Benefit, drift: int) -> str | None:
+def does_not_pay(plan: Plan, benefit: Benefit, drift: int | None) -> str | None:
     """Why a plan is not worth its whole cost, with the number that is missing; None if it is.
 
-    ``plan`` is of the policy's own problem; ``drift`` in WAD, as it is now.
+    ``plan`` is of the policy's own problem; ``drift`` in WAD, as it is now, if the plan grows in proportion to it.
     """
     balance = Balance.of(plan, benefit)
     needed = benefit.min_ratio * balance.cost
@@ -78,7 +78,7 @@ def does_not_pay(plan: Plan, benefit: Benefit, drift: int) -> str | None:
         f"rebalancing does not pay: it takes {dollars(balance.taken)} off a tracking penalty of"
         f" {dollars(-plan.problem.hold)}, less than {ratio}what it costs, {dollars(balance.cost)} (trading"
         f" {usd(plan.cost)}, gas {dollars(plan.gas_usd)}{allowance}): {dollars(needed - balance.taken)} is missing"
-        + more_drift(balance.scale_that_pays(benefit.min_ratio), drift)
+        + ("" if drift is None else more_drift(balance.scale_that_pays(benefit.min_ratio), drift))
     )
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from keeper.pools.base import PIPS, FeePips, Model, SwapError, Swapped, TwoTokenPool
+from keeper.pools.base import PIPS, FeePips, Model, SwapError, Swapped, TwoTokenPool, unchecked
 from keeper.pools.curves import Concentrated, Stretch
 from keeper.pools.sqrt_price_math import swap_step
 from keeper.pools.tick_math import (
@@ -210,7 +210,7 @@ class ConcentratedPool(TwoTokenPool):
         tick = self.tick
         other = self._with(
             liquidity=sum(net for index, net in liquidity.items() if index <= tick),
-            ticks=tuple(Tick.model_construct(None, index=index, liquidity_net=net) for index, net in liquidity.items()),
+            ticks=tuple(unchecked(Tick, {"index": index, "liquidity_net": net}) for index, net in liquidity.items()),
             tick_range=None,
         )
         for cached in ("_indexes", "_price_window"):

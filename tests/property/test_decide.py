@@ -12,9 +12,7 @@ from keeper.policy.guard import Basket, check_drift, check_outcome
 from keeper.pools import BasePool
 from keeper.units import WAD, to_wad
 
-settings.register_profile(
-    "decide", max_examples=300, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+settings.register_profile("decide", max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite

@@ -1,8 +1,12 @@
 """`keeper backtest`: runs, files, folder, report and what is refused."""
 
+import io
 import json
+import os
+from contextlib import redirect_stdout
 from html.parser import HTMLParser
 from operator import length_hint
+from pathlib import Path
 
 import pytest
 from pyarrow import parquet
@@ -14,7 +18,7 @@ from keeper.backtest.run import Entry, Result, Variation, output_folder, run
 from keeper.backtest.run import simulate as simulated
 from keeper.cli import main
 from keeper.domain import InputError, load_policy
-from keeper.market import PricePath
+from keeper.market import PriceFile, PricePath, Window
 
 SMALL = """
 basket: {WETH: 0.5, USDC: 0.5}
@@ -26,11 +30,15 @@ limits: {cooldown: 60}
 POLICY = "trigger: {kind: band, absolute: 0.01}\ntracking_penalty: 0.5\n"
 
 
+def write_files(folder):
+    (folder / "setup.yaml").write_text(SMALL)
+    (folder / "narrow.yaml").write_text(POLICY)
+    (folder / "wide.yaml").write_text(POLICY.replace("0.01", "0.2"))
+
+
 @pytest.fixture
 def files(tmp_path):
-    (tmp_path / "setup.yaml").write_text(SMALL)
-    (tmp_path / "narrow.yaml").write_text(POLICY)
-    (tmp_path / "wide.yaml").write_text(POLICY.replace("0.01", "0.2"))
+    write_files(tmp_path)
     return tmp_path
 
 
@@ -44,15 +52,21 @@ def keeper(files, capsys):
     return keeper
 
 
-@pytest.fixture
-def generated(files, keeper):
-    """A short run of two policies with one variation each way, and what it printed."""
-    code, out, err = keeper(
-        "--setup", files / "setup.yaml", "--policy", files / "narrow.yaml", "--compare", files / "wide.yaml",
-        "--days", 6, "--json",
-    )  # fmt: skip
-    assert (code, err) == (0, "")
-    return files / "out", json.loads(out)
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory):
+    """A short run of two policies with four variations: its folder, and what the command printed."""
+    folder = tmp_path_factory.mktemp("backtest")
+    write_files(folder)
+    out = io.StringIO()
+    with redirect_stdout(out), pytest.raises(SystemExit) as exited:
+        main(
+            [
+                "backtest", "--setup", str(folder / "setup.yaml"), "--policy", str(folder / "narrow.yaml"),
+                "--compare", str(folder / "wide.yaml"), "--days", "6", "--json", "--out", str(folder / "out"),
+            ]
+        )  # fmt: skip
+    assert exited.value.code == 0
+    return folder / "out", json.loads(out.getvalue())
 
 
 class Page(HTMLParser):
@@ -201,11 +215,61 @@ def test_prices_of_a_file_are_run_with_every_symbol_alike(files, keeper):
     assert found["prices"]["from"] == "2020-01-02"
 
 
-def test_people_get_a_table(files, keeper):
-    code, out, _ = keeper("--setup", files / "setup.yaml", "--days", 2, "--sensitivity", "none")
+def test_people_get_a_table_and_are_told_how_far_it_is(files, keeper):
+    code, out, err = keeper("--setup", files / "setup.yaml", "--days", 2, "--sensitivity", "none")
     assert code == 0
+    assert err == "· default: 49 steps\n"
     assert "frictionless" in out
     assert "report.html" in out
+
+
+def test_a_gas_file_that_a_setup_names_lies_beside_it(files, keeper):
+    (files / "gas.csv").write_text("time,base_fee_wei\n0,7\n")
+    (files / "setup.yaml").write_text(SMALL + "gas: {file: gas.csv, priority_fee_wei: '1'}\n")
+    assert keeper("--setup", files / "setup.yaml", "--days", 1, "--sensitivity", "none", "--json")[0] == 0
+    prices = parquet.read_table(files / "out" / "steps-1-default.parquet")["gas_price_wei"].to_pylist()
+    assert set(prices) == {8}
+
+
+def test_a_batch_may_come_seconds_after_its_decision(files, keeper):
+    assert keeper("--setup", files / "setup.yaml", "--policy", files / "narrow.yaml", "--days", 8, "--latency", 24,
+                  "--sensitivity", "none", "--json")[0] == 0  # fmt: skip
+    table = parquet.read_table(files / "out" / "steps-1-narrow.parquet")
+    found = [(row["time"], row["decided_at"]) for row in table.to_pylist() if row["outcome"]]
+    assert found
+    assert all(time - decided_at == 3_600 for time, decided_at in found)  # seen at the end of the row it fell into
+    result = Result.model_validate_json((files / "out" / "result.json").read_text())
+    assert result.setup.latency_seconds == 24
+    code, _, err = keeper("--days", 1, "--latency", 3_600)
+    assert code == 2
+    assert "must be shorter than the 3600 s between prices" in err
+
+
+def test_pools_come_from_a_depth_file(files, keeper):
+    (files / "depth.yaml").write_text("depth:\n  - {kind: uniswap_v2, tokens: [WETH, USDC], usd: 777777}\n")
+    assert keeper("--basket", "WETH=0.5,USDC=0.5", "--depth", files / "depth.yaml", "--days", 1, "--json",
+                  "--sensitivity", "none")[0] == 0  # fmt: skip
+    result = Result.model_validate_json((files / "out" / "result.json").read_text())
+    assert [venue.usd for venue in result.setup.venues] == [777_777]
+
+
+@pytest.mark.data
+def test_a_week_of_public_hourly_prices_is_run(keeper, files):
+    data = Path(os.environ.get("BALLAST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    prices = data / "prices" / "hourly_btc_eth_train.csv.gz"
+    if not prices.is_file():
+        pytest.skip("the public data set is not here: set BALLAST_DATA to its folder")
+    code, out, err = keeper(
+        "--prices", prices, "--fill-gaps", 32, "--basket", "BTC=0.5,ETH=0.3,USDC=0.2", "--from", "2021-05-16",
+        "--to", "2021-05-23", "--sensitivity", "none", "--json",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    metrics = json.loads(out)["policies"]["default"]["metrics"]
+    assert metrics["steps"] == 7 * 24
+    assert metrics["trades"] > 0  # ETH lost a third in that week
+    (_, first), *_, (_, last) = Window(PriceFile(prices, ("BTC", "ETH"), fill_gaps=32), 1_621_123_200, 1_621_728_000)
+    btc, eth = last / first
+    assert metrics["hold"]["growth"] == pytest.approx(0.5 * btc + 0.3 * eth + 0.2 - 1, abs=1e-6)
 
 
 def test_two_policies_of_one_name_are_told_apart(files, keeper):
@@ -241,6 +305,13 @@ def test_what_fails_leaves_the_earlier_result_and_nothing_else(tmp_path):
         fail()
     assert (out / "result.json").read_text() == "one"
     assert [file.name for file in tmp_path.iterdir()] == ["out"]
+
+
+def test_the_folder_one_stands_in_is_foreign_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").write_text("x")
+    with pytest.raises(InputError, match="holds mine"), output_folder(Path()):
+        pass
 
 
 def test_a_file_in_the_way_is_refused(tmp_path):

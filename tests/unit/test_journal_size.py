@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import NOW, USDC, WETH, policy, snapshot, v2_pool
+from builders import NOW, USDC, WETH, address, policy, snapshot, v2_pool
 
-from keeper.domain import Decision, Policy, Snapshot
+from keeper.domain import Closes, Decision, Past, Policy, Snapshot
 from keeper.policy import decide
 from keeper.submit.errors import JournalError
 from keeper.submit.journal import DAY, Intent, Journal, Outcome, Retention, State, Store, reign
@@ -90,12 +90,23 @@ def trade(journal: Journal, number: int, seen: Any) -> None:
     journal.close(intent, State.DONE, "drift 3% -> 1%", outcome)
 
 
+def remembered(seen: Any, hour: int) -> Any:
+    """With the past of an hourly memory, longer than the default and of prices that do not compress."""
+    noise = random.Random(hour)  # noqa: S311
+    closes = tuple(
+        Closes(token=address(number), prices=tuple(noise.randint(1, 10**23) for _ in range(200))) for number in range(8)
+    )
+    past = Past(since=NOW, interval=HOUR, sampled_at=NOW + hour * HOUR, closes=closes)
+    return (seen[0].model_copy(update={"past": past}), *seen[1:])
+
+
 def test_a_year_of_blocks_stays_below_two_gigabytes(journal, clock):
     """Worse than life: no two holds in a row are for the same reason, and a batch every two hours."""
-    seen = facts()
+    plain = facts()
     retention = Retention(holds=WINDOW)
     sizes = []
     for hour in range(4):
+        seen = remembered(plain, hour)
         for tick in range(HOUR // BLOCK):
             number = hour * HOUR // BLOCK + tick
             journal.record("hold", ("inside the band", "a trade would cost more than it gains")[tick % 2], number, seen)
