@@ -323,6 +323,7 @@ class Leases:
             elif store.reign is not None:
                 with store.turn:
                     store.reign.renew()
+                    store.reign.check()
             self._users[store] += 1
             return store
 
