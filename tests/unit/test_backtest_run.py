@@ -4,17 +4,21 @@ import io
 import json
 import os
 from contextlib import redirect_stdout
+from decimal import Decimal
 from html.parser import HTMLParser
 from operator import length_hint
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pyarrow import parquet
+from simulated import made_fill, made_step
 
 from keeper.backtest import Setup, load_setup
 from keeper.backtest.metrics import Meter
+from keeper.backtest.record import Record
 from keeper.backtest.report import write_report
-from keeper.backtest.run import Entry, Result, Variation, output_folder, run
+from keeper.backtest.run import Entry, Ran, Result, Variation, output_folder, run
 from keeper.backtest.run import simulate as simulated
 from keeper.cli import main
 from keeper.domain import InputError, load_policy
@@ -151,6 +155,26 @@ def test_the_report_has_every_section_for_every_policy(generated):
         "buy and hold", "CVaR",
     ):  # fmt: skip
         assert expected in page.text, expected
+
+
+def test_a_report_of_many_policies_and_assets_stays_below_two_megabytes(tmp_path):
+    """As large as one gets: six policies with charts, twelve assets that move at every step, batches all the time."""
+    symbols = tuple(f"T{k}" for k in range(12))
+    setup = Setup(basket={symbol: Decimal(1) / 8 if k < 4 else Decimal(1) / 16 for k, symbol in enumerate(symbols)})
+    prices = np.array([found for _, found in PricePath(symbols=symbols, steps=2_000)])
+    weights = prices / prices.sum(axis=1, keepdims=True)
+    policy, meter = load_policy(POLICY), Meter()
+    with Record(tmp_path / "steps.parquet", symbols) as record:
+        for k in range(len(prices)):
+            step = made_step(
+                3_600 * k, float(prices[k].sum()), prices=prices[k], oracle=prices[k], weights=weights[k],
+                targets=setup.targets, balances=(1,) * 12, executed=made_fill(turnover=1.0) if k % 5 == 0 else None,
+            )  # fmt: skip
+            meter.add(step)
+            record.add(step)
+    ran = [Ran(name=f"p{k}", policy=policy, steps="steps.parquet", metrics=meter.metrics()) for k in range(8)]
+    write_report(tmp_path, Result(prices={}, setup=setup, policies=tuple(ran), sensitivity=()))
+    assert (tmp_path / "report.html").stat().st_size < 2_000_000
 
 
 def test_names_cannot_break_out_of_the_report(files):
