@@ -47,7 +47,9 @@ mutate: setup ## removes each guard in turn, moves each bound, turns each roundi
 	@$(BIN)/python scripts/mutate.py
 
 prove: setup .venv-proof/.ready ## symbolic execution of the libraries with halmos
-	@PATH="$(CURDIR)/node_modules/.bin:$$PATH" .venv-proof/bin/halmos
+	@# halmos builds by itself, but knows only where to look for what came out. The rest of the project is not its subject.
+	@FOUNDRY_SRC=contracts/libraries FOUNDRY_TEST=tests/contracts/symbolic FOUNDRY_OUT=.build/proof \
+	  FOUNDRY_CACHE_PATH=.build/proof-cache PATH="$(CURDIR)/node_modules/.bin:$$PATH" .venv-proof/bin/halmos
 
 slither: setup .venv-proof/.ready ## static analysis
 	@rm -rf .build/slither

@@ -39,6 +39,7 @@ from keeper.devnet import Devnet
 RESULT = Path(__file__).with_name("chaos.json")
 RUNS = 2
 """Of each fault."""
+_ZEROS = ("duplicates", "lost", "manual")
 FLAT = 1.1
 """How much larger a keeper may be at the end of a soak than after a fifth of it."""
 
@@ -71,21 +72,16 @@ def main() -> None:
                 f" {recovery['worst']}, of which a lease is {LEASE_BLOCKS}",
             )  # fmt: skip
             report["faults"] = []
-            for name, fault in FAULTS.items():
+            _save(report, verdicts)
+            for name in FAULTS:
                 _say(console, started, name)
-                found, remarks = [], ""
-                for run in range(given.runs):
-                    with _arena(devnet, given.seed + run) as arena:
-                        try:
-                            found.append(fault(arena))
-                        except AssertionError as error:
-                            remarks = str(error)
+                found, remarks = _runs(devnet, name, given.seed, given.runs)
                 verdicts += found
                 good = sum(verdict.ok for verdict in found)
                 report["faults"].append({"name": name, "runs": given.runs, "ok": good})
                 batches = str(sum(verdict.batches for verdict in found))
-                remarks = remarks or "; ".join(complaint for verdict in found for complaint in verdict.complaints)
                 lines.add_row(name, str(given.runs), _mark(good == given.runs), batches, remarks)
+                _save(report, verdicts)
         with _arena(devnet, given.seed) as arena:
             soaked = soak(arena, given.blocks, lambda done: _say(console, started, f"soak, block {done}"))
     verdicts.append(soaked.verdict)
@@ -94,15 +90,29 @@ def main() -> None:
     lines.add_row(
         f"soak, {soaked.blocks} blocks", "1", _mark(calm), str(soaked.verdict.batches), json.dumps(report["soak"])
     )
-    if not given.soak_only:
-        for what in ("duplicates", "lost", "manual"):
-            report[what] = sum(getattr(verdict, what) for verdict in verdicts)
-    first = ("kills", "duplicates", "lost", "manual", "faults")
-    RESULT.write_text(json.dumps({key: report[key] for key in (*first, *report) if key in report}, indent=2) + "\n")
+    if given.soak_only:
+        RESULT.write_text(json.dumps(report, indent=2) + "\n")
+    else:
+        _save(report, verdicts)
     console.print(lines)
     console.print(f"{time.monotonic() - started:.0f} s, written to {RESULT.name}")
     bad = any(fault["ok"] != fault["runs"] for fault in report.get("faults", ()))
     sys.exit(bad or not calm or any(not verdict.ok for verdict in verdicts))
+
+
+def _runs(devnet: Devnet, name: str, seed: int, runs: int) -> tuple[list[Verdict], str]:
+    """What came of a fault, run after run, and what there is to say about it. A run that breaks has no verdict."""
+    found, remarks = [], []
+    for run in range(runs):
+        with _arena(devnet, seed + run) as arena:
+            try:
+                verdict = FAULTS[name](arena)
+            except Exception as error:  # the other faults go on
+                remarks.append(str(error) or type(error).__name__)
+            else:
+                found.append(verdict)
+                remarks += verdict.complaints
+    return found, "; ".join(remarks)
 
 
 @contextmanager
@@ -113,6 +123,14 @@ def _arena(devnet: Devnet, seed: int) -> Iterator[Arena]:
             yield arena
         finally:
             arena.close()
+
+
+def _save(report: dict[str, Any], verdicts: list[Verdict]) -> None:
+    """Writes down what there is so far: a run takes minutes, and what it has found must not go with it."""
+    for what in _ZEROS:
+        report[what] = sum(getattr(verdict, what) for verdict in verdicts)
+    first = ("kills", *_ZEROS, "faults")
+    RESULT.write_text(json.dumps({key: report[key] for key in (*first, *report) if key in report}, indent=2) + "\n")
 
 
 def _say(console: Console, started: float, what: str) -> None:

@@ -12,17 +12,25 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from benchmarks.judge import LEVEL, Floats, Sample, verdict
 from keeper.backtest.sweep import Cell, Results, Sweep, cells, run_sweep
 from keeper.backtest.training import Closes, train
 from keeper.domain import InputError
 from keeper.market import PriceFile, PricePath
 
 ROOT = Path(__file__).resolve().parents[1]
+RESULT = ROOT / "benchmarks" / "strategies.json"
+DOC = ROOT / "docs" / "strategies.md"
+BEGIN, END = "<!-- made by `make study` from benchmarks/strategies.json -->", "<!-- end -->"
+DEFAULT = "band"
+"""The trigger of examples/keeper.yaml, and of `keeper backtest` where none is given."""
 DATA = Path(os.environ.get("BALLAST_DATA", ROOT.parent / "shared" / "data"))
 DAY = 86_400
 
@@ -179,6 +187,100 @@ def runs(sweep: Sweep, folder: Path, workers: int | None) -> list[dict[str, Any]
         results.close()
 
 
+def samples_of(found: Sequence[Mapping[str, Any]]) -> dict[str, Sample]:
+    """Results as the judge wants them: by market, and by path or, of real prices, by day."""
+    markets: dict[str, Sample] = {}
+    for market in dict.fromkeys(entry["market"] for entry in found):
+        here = [entry for entry in found if entry["market"] == market]
+        settings = list(dict.fromkeys((entry["strategy"], entry["point"]) for entry in here))
+        by_cell = {(entry["strategy"], entry["point"], entry["seed"]): entry for entry in here}
+        seeds = [
+            seed
+            for seed in dict.fromkeys(entry["seed"] for entry in here)
+            if all((*setting, seed) in by_cell for setting in settings)
+        ]
+        days = "daily" in here[0]
+        read = _days if days else _paths
+        columns = {setting: read([by_cell[(*setting, seed)] for seed in seeds]) for setting in settings}
+        names = list(dict.fromkeys(family(strategy) for strategy, _ in settings))
+        costs, squares = (
+            {
+                name: np.column_stack([columns[setting][k] for setting in settings if family(setting[0]) == name])
+                for name in names
+            }
+            for k in (0, 1)
+        )
+        markets[market] = Sample(costs, squares, days)
+    return markets
+
+
+def _paths(entries: Sequence[Mapping[str, Any]]) -> tuple[Floats, Floats]:
+    """Cost and tracking variance of every path."""
+    metrics = [entry["metrics"] for entry in entries]
+    return (
+        np.array([found["cost_bp"]["total"] for found in metrics]),
+        np.array([found["tracking_error"] ** 2 for found in metrics]),
+    )
+
+
+def _days(entries: Sequence[Mapping[str, Any]]) -> tuple[Floats, Floats]:
+    """Cost and squared active return of every day, a year, in the mean over what may have happened between days."""
+    costs = np.mean([entry["daily"]["cost_bp"] for entry in entries], axis=0)
+    active = np.array([entry["daily"]["active"] for entry in entries])
+    return costs * 365, ((active - active.mean(axis=1, keepdims=True)) ** 2).mean(axis=0) * 365
+
+
+def summary(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What benchmarks/strategies.json says."""
+    judged = verdict(samples_of(found), DEFAULT)
+    return {
+        "default": DEFAULT,
+        "strategies": len({family(entry["strategy"]) for entry in found}),
+        "runs": len(found),
+        "days_of_a_path": DAYS,
+        "level": LEVEL,
+        "markets": judged,
+        "beaten_by": sorted({name for market in judged.values() for name in market["beaten_by"]}),
+    }
+
+
+def tables(summary: Mapping[str, Any]) -> str:
+    """The part of docs/strategies.md that is made from the summary."""
+    lines = []
+    for name, market in summary["markets"].items():
+        seen = f", {market['observations']} observations" if "observations" in market else ""
+        at = f" at a tracking error of {market['tracking_error']:.2%} a year" if "tracking_error" in market else ""
+        lines += [f"### {name[0].upper()}{name[1:]}", "", f"Cost{at}{seen}.", ""]
+        lines += [
+            "| trigger | cost, bp a year | saves over the default (95%) | p | Holm | detectable |",
+            "|---|---|---|---|---|---|",
+        ]
+        for trigger, row in market["strategies"].items():
+            cost = f"{row['cost_bp']:.1f}"
+            if trigger == summary["default"]:
+                lines.append(f"| **{trigger}**, the default | {cost} ± {row['error_bp']:.1f} | | | | |")
+            else:
+                lines.append(
+                    f"| {trigger} | {cost} | {row['saves_bp']:+.1f} ({row['from_bp']:+.1f} to {row['to_bp']:+.1f}) |"
+                    f" {row['p']:.3f} | {row['p_holm']:.3f} | {row['detectable_bp']:.1f} |"
+                )
+        beaten = f"beaten by {', '.join(market['beaten_by'])}" if market["beaten_by"] else "not beaten"
+        lines += [
+            "",
+            f"Reality check over all of them: p = {market['reality_check_p']:.3f}; the default is {beaten}.",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def write_doc(summary: Mapping[str, Any], path: Path = DOC) -> None:
+    """Puts the tables between their marks."""
+    text = path.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    path.write_text(f"{before}{BEGIN}\n{tables(summary)}{END}{after}", encoding="utf-8")
+
+
 def _say(line: str) -> None:
     print(f"· {line}", file=sys.stderr, flush=True)
 
@@ -199,8 +301,15 @@ def main() -> int:
             raise InputError(f"{_prices()} is missing: set BALLAST_DATA to the folder of the public data set")
         for period in PERIODS:
             found += runs(history(models_of(options.out, "history"), period), options.out, options.workers)
-    print(len(found))
-    return 0
+    if options.only is not None:
+        return 0
+    result = summary(found)
+    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_doc(result)
+    print(tables(result))
+    if result["beaten_by"]:
+        _say(f"the default is beaten by {', '.join(result['beaten_by'])}: ship that instead")
+    return 1 if result["beaten_by"] else 0
 
 
 if __name__ == "__main__":

@@ -232,7 +232,7 @@ def run(config_paths: tuple[Path, ...], once: bool, live: bool, level: str | Non
 
     say(level)
     report = reporter(as_json, indent=2 if once else None)
-    crews = fleet.man(muster_files(config_paths), live=live)
+    crews = fleet.man(muster_files(config_paths, met=once), live=live)
     if not once:
         stop = until_told_to_stop()
         with closing(watch_of([keeper for keeper, _ in crews])) as watch:

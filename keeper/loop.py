@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from keeper.chain import bindings
 from keeper.chain.deployment import Deployment
-from keeper.chain.errors import Refused, RpcError
+from keeper.chain.errors import Refused, RpcError, WrongChainError
 from keeper.chain.lens import Lens, Reading
 from keeper.chain.rpc import Endpoint, Header
 from keeper.config import Config
@@ -335,9 +335,12 @@ def serve(
 ) -> None:
     """Runs while it has the lease, and stands by while another keeper has it, until `stop` is set.
 
-    Raises `InputError` where the configuration cannot be worked with from the start, and `JournalError`.
+    Raises `InputError` where the configuration cannot be worked with from the start, `WrongChainError` where the nodes
+    follow another chain by then, and `JournalError`.
     """
     watch.follow(keeper.endpoint)
+    if not meet(keeper, stop=stop, complain=complain, watch=watch):
+        return
     while not stop.is_set():
         service = stand_by(
             keeper, signer, stop=stop, complain=complain, watch=watch, clock=clock, leases=leases or Leases()
@@ -351,6 +354,22 @@ def serve(
             watch.complained(keeper.deployment.vault, "takeover", str(lost))
         finally:
             service.close()
+
+
+def meet(keeper: Keeper, *, stop: threading.Event, complain: Callable[[str], None], watch: Watch) -> bool:
+    """Waits for a node that can show the chain and the vault. False if `stop` was set first; raises as `serve` does."""
+    while not stop.is_set():
+        try:
+            keeper.check_chain()
+        except WrongChainError:
+            raise
+        except RpcError as error:
+            complain(str(error))
+            watch.complained(keeper.deployment.vault, "endpoint", str(error))
+            stop.wait(keeper.config.interval_seconds)
+        else:
+            return True
+    return False
 
 
 def stand_by(

@@ -59,7 +59,7 @@ MODIFIERS = re.compile(r" (?:nonReentrant|nonReadReentrant|onlyOwner)\b(?=[^;()]
 STATEMENT = re.compile(r"^ +(?:emit )?\w[\w.\[\]]*(?:\(.*\)| [-+|]?= .*);$", re.MULTILINE)
 ASSEMBLY = re.compile(r'assembly \("memory-safe"\) \{')
 # One line of assembly that writes, or a condition with all that depends on it.
-WRITES = re.compile(r"^ +(?:\w+ := .*|[ms]store\(.*\)|mcopy\(.*\)|returndatacopy\(.*\))(?= *(?://.*)?$)", re.MULTILINE)
+WRITES = re.compile(r"^ +(?:\w+ := .*|[mst]store\(.*\)|mcopy\(.*\)|returndatacopy\(.*\))(?= *(?://.*)?$)", re.MULTILINE)
 CONDITION = re.compile(r"\bif [a-z]\w*\(")
 ROUNDINGS = (
     (re.compile(r"\b(mulDiv|fullMulDiv)Up\b"), r"\1"),
@@ -148,7 +148,9 @@ def mutants(path: Path, source: str) -> Iterator[Mutant]:
         yield Mutant(path, "statement gone", *match.span(), "")
     for pattern, other in ROUNDINGS:
         for match in pattern.finditer(source):
-            yield Mutant(path, "rounding turned", *match.span(), match.expand(other))
+            # Comments talk of roundings too.
+            if "//" not in source[source.rfind("\n", 0, match.start()) : match.start()]:
+                yield Mutant(path, "rounding turned", *match.span(), match.expand(other))
 
 
 IMPORT = re.compile(r'^import [^"]*"([^"]+)";', re.MULTILINE)

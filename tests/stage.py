@@ -16,7 +16,7 @@ from keeper.devnet import DEV_KEYS, FACTORIES, Devnet
 from keeper.devnet.tables import BLOCK_TIME
 from keeper.devnet.world import transact
 from keeper.loop import Keeper, Service
-from keeper.submit.deployer import DeployConfig, FeedConfig, deploy
+from keeper.submit.deployer import AssetConfig, DeployConfig, FeedConfig, deploy
 from keeper.submit.signer import EnvironmentKey, Signer, unlock
 
 OWNER, KEEPER, STRANGER = DEV_KEYS[:3]
@@ -41,15 +41,17 @@ class Stage:
 
     key = KEEPER.private_key
 
-    def __init__(self, devnet: Devnet, directory: Path, feeds: tuple[FeedConfig, ...] = ()) -> None:
-        """With ``feeds`` for more tokens than those of the basket."""
+    def __init__(
+        self, devnet: Devnet, directory: Path, feeds: tuple[FeedConfig, ...] = (), assets: tuple[AssetConfig, ...] = ()
+    ) -> None:
+        """With ``feeds`` for more tokens than those of the basket, and ``assets`` in place of the example's."""
         self.devnet, self.directory, self.path = devnet, directory, directory / "ballast.yaml"
         config = DeployConfig.load(artifacts.ROOT / "examples" / "deploy.yaml")
         config = config.model_copy(
             update={
                 "feeds": feeds,
                 "limits": type(config.limits).model_validate(config.limits.model_dump() | LIMITS),
-                "assets": tuple(a.model_copy(update={"amount": a.amount * SIZE}) for a in config.assets),
+                "assets": assets or tuple(a.model_copy(update={"amount": a.amount * SIZE}) for a in config.assets),
             }
         )
         devnet.refresh_feeds()

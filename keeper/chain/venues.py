@@ -6,7 +6,7 @@ the fragment is told, and `pool` reads one of its answers.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
 
 from eth_abi.abi import decode as abi_decode
 from eth_abi.abi import encode as abi_encode
@@ -36,6 +36,8 @@ _CONCENTRATED: Final = (
 _CURVE_FEE: Final = 10**8
 """Curve keeps fractions with 10 digits, WAD has 18."""
 
+_T = TypeVar("_T")
+
 FeePips = Annotated[int, Field(ge=0, lt=1_000_000)]
 
 
@@ -47,6 +49,15 @@ class UniswapV2Venue(Strict):
     kind: Literal["uniswap_v2"]
     factory: Address
     fee_pips: FeePips = 3000
+
+    def looks(self, pairs: int) -> int:
+        """How many pools there can be, where tokens form so many pairs."""
+        return pairs
+
+    def split(self, pairs: int, most: int) -> list[UniswapV2Venue]:
+        """Venues that together are this one and each look for no more than ``most`` pools, as far as that goes."""
+        del pairs, most
+        return [self]
 
     @property
     def terms(self) -> bytes:
@@ -76,6 +87,15 @@ class UniswapV3Venue(Strict):
     kind: Literal["uniswap_v3"]
     factory: Address
     fees: tuple[FeePips, ...] = Field(default=(100, 500, 3000, 10000), min_length=1)
+
+    def looks(self, pairs: int) -> int:
+        """As `UniswapV2Venue.looks`."""
+        return len(self.fees) * pairs
+
+    def split(self, pairs: int, most: int) -> list[UniswapV3Venue]:
+        """As `UniswapV2Venue.split`."""
+        each = max(most // max(pairs, 1), 1)
+        return [self.model_copy(update={"fees": part}) for part in batched(self.fees, each)]
 
     @property
     def terms(self) -> bytes:
@@ -109,6 +129,15 @@ class UniswapV4Venue(Strict):
         min_length=1,
     )
 
+    def looks(self, pairs: int) -> int:
+        """As `UniswapV2Venue.looks`."""
+        return len(self.tiers) * pairs
+
+    def split(self, pairs: int, most: int) -> list[UniswapV4Venue]:
+        """As `UniswapV2Venue.split`."""
+        each = max(most // max(pairs, 1), 1)
+        return [self.model_copy(update={"tiers": part}) for part in batched(self.tiers, each)]
+
     @property
     def terms(self) -> bytes:
         """What the fragment is told."""
@@ -136,6 +165,16 @@ class BalancerVenue(Strict):
     kind: Literal["balancer_v2"]
     factories: tuple[BalancerFactory, ...] = Field(min_length=1)
     pools: tuple[Hash, ...] = Field(min_length=1)
+
+    def looks(self, pairs: int) -> int:
+        """As `UniswapV2Venue.looks`."""
+        del pairs
+        return len(self.pools)
+
+    def split(self, pairs: int, most: int) -> list[BalancerVenue]:
+        """As `UniswapV2Venue.split`."""
+        del pairs
+        return [self.model_copy(update={"pools": part}) for part in batched(self.pools, most)]
 
     @property
     def terms(self) -> bytes:
@@ -191,6 +230,16 @@ class CurveVenue(Strict):
     kind: Literal["curve"]
     pools: tuple[CurvePool, ...] = Field(min_length=1)
 
+    def looks(self, pairs: int) -> int:
+        """As `UniswapV2Venue.looks`."""
+        del pairs
+        return len(self.pools)
+
+    def split(self, pairs: int, most: int) -> list[CurveVenue]:
+        """As `UniswapV2Venue.split`."""
+        del pairs
+        return [self.model_copy(update={"pools": part}) for part in batched(self.pools, most)]
+
     @property
     def terms(self) -> bytes:
         """What the fragment is told."""
@@ -220,6 +269,11 @@ class CurveVenue(Strict):
 Venue = Annotated[
     UniswapV2Venue | UniswapV3Venue | UniswapV4Venue | BalancerVenue | CurveVenue, Field(discriminator="kind")
 ]
+
+
+def batched(items: tuple[_T, ...], size: int) -> list[tuple[_T, ...]]:
+    """Parts of at most ``size`` items each, in order."""
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def _concentrated(state: bytes) -> tuple[bytes, dict[str, Any]]:

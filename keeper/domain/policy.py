@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model
 from keeper.domain.errors import InputError, explain
 from keeper.domain.forecast import Ewma, FittedModel, Forecast, returns_needed
 from keeper.domain.snapshot import Snapshot
+from keeper.domain.stress import Stress
 from keeper.domain.trigger import Band, Calendar, DriftForecast, Score, Trigger, VolatilityBand, leaves
 from keeper.pools.base import Model
 from keeper.units import Fraction, Number, Uint
@@ -286,6 +287,11 @@ class Policy(Model):
         exclude_if=lambda band: band is None,
         description="filter: leave out pools whose price of two assets is further from the oracle's; fraction, above 0;"
         " off if absent",
+    )
+    stress: Stress | None = Field(
+        default=None,
+        exclude_if=lambda stress: stress is None,
+        description="breaker: scenarios that a plan must stand; off if absent",
     )
     memory: Memory = Field(
         default=Memory(),

@@ -24,6 +24,7 @@ from keeper.policy.guard import Basket, Violation, check_drift, check_outcome, t
 from keeper.policy.lag import gains
 from keeper.policy.penalty import Penalty, penalty_of
 from keeper.policy.schedule import advanced, begun, most_slices, slices_for, under_way
+from keeper.policy.stress import broken
 from keeper.policy.triggers import Signal, signal_of
 from keeper.routing import Certificate, Plan, Problem, optimise
 from keeper.units import (
@@ -84,10 +85,15 @@ def consider(snapshot: Snapshot, policy: Policy) -> Considered:
 
     course = _course(snapshot, policy, programme)
     notes = _notes(course.plan, course.left_out) + course.note + (f"; {signal.why}" if signal.why else "")
+    if course.why_not and programme is not None:
+        left = programme.deadline - snapshot.block.timestamp
+        notes += f"; slice {programme.done + 1} of {programme.slices} is given up in {left} s"
     if course.why_not:
         decision = _hold(snapshot, course.why_not + notes, certificate=_printed(_held(course.plan)))
     else:
         decision = _rebalance(course, policy, notes)
+        if refusal := broken(snapshot, policy, decision):
+            decision = _hold(snapshot, refusal + notes, refused=True, certificate=_printed(_held(course.plan)))
     return Considered(decision, course.plan, course.left_out)
 
 
@@ -148,15 +154,13 @@ def _course(snapshot: Snapshot, policy: Policy, programme: Programme | None) -> 
     problem, left_out, penalty = _own_problem(snapshot, policy)
     question = aimed(problem, policy)
     plan, violation = _within_limits(question)
-    if question is problem:
-        without_gas = _without_gas(plan) if violation is None and not plan.swaps else None
-        if without_gas is not None and without_gas.objective > problem.hold:
-            plan = without_gas
-        why_not = _why_not(plan, violation, without_gas)
-    else:
-        why_not = _why_not(plan, violation, None)
+    without_gas = _without_gas(plan) if violation is None and not plan.swaps else None
+    if without_gas is not None and (question is not problem or without_gas.objective > problem.hold):
+        plan = without_gas
+    own = question is problem
+    why_not = _why_not(plan, violation, without_gas) if own else _impossible(plan, violation, problem)
     judged = replace(plan, problem=problem)
-    if why_not is None and (question is not problem or policy.benefit != _PLAIN_BENEFIT):
+    if why_not is None and (not own or policy.benefit != _PLAIN_BENEFIT):
         # What lies beyond an edge grows by more than the drift does.
         drift = None if policy.extent == "edge" else Basket.of(snapshot).drift
         why_not = does_not_pay(judged, policy.benefit, drift)
@@ -189,7 +193,7 @@ def _sliced(course: _Course, twap: Twap, policy: Policy, penalty: Penalty, progr
     if left == 1:
         return replace(course, note=note)
     plan, violation = _within_limits(part_of(whole.problem, whole, left))
-    why_not = _why_not(plan, violation, None)
+    why_not = _impossible(plan, violation, whole.problem)
     return _Course(plan, replace(plan, problem=whole.problem), course.left_out, note, why_not, after)
 
 
@@ -275,11 +279,9 @@ def _nothing_to_do(snapshot: Snapshot, policy: Policy) -> str | None:
 def _why_not(plan: Plan, violation: Violation | None, without_gas: Plan | None) -> str | None:
     """Why the best plan is not to be carried out; None if it is. ``without_gas`` explains a plan without swaps."""
     problem = plan.problem
-    if violation is not None:
-        return f"no plan stays within the vault's limits: of the best one, {violation.message}"
+    if reason := _impossible(plan, violation, problem, without_gas):
+        return reason
     if not plan.swaps:
-        if reason := _nothing_possible(problem, without_gas):
-            return reason
         assert without_gas is not None  # noqa: S101  else there is such a reason
         plan = without_gas
     hold = problem.hold
@@ -292,27 +294,26 @@ def _why_not(plan: Plan, violation: Violation | None, without_gas: Plan | None) 
     )
 
 
-def _nothing_possible(problem: Problem, without_gas: Plan | None) -> str | None:
-    """Why there is no plan at all, even where gas is free; None if there is one then."""
+def _impossible(plan: Plan, violation: Violation | None, own: Problem, without_gas: Plan | None = None) -> str | None:
+    """Why there is no plan, even where gas is free; None if there is one then. ``own`` is the policy's problem."""
+    problem = plan.problem
+    if violation is not None:
+        return f"no plan stays within the vault's limits: of the best one, {violation.message}"
+    if plan.swaps:
+        return None
     if len(problem.unreached) == len(problem.snapshot.vault.assets):
         return "no trade towards the targets is possible"
     if problem.limits is not None and (violation := _forbidden(problem, problem.limits)) is not None:
         return f"no plan stays within the vault's limits: of the best one without them, {violation.message}"
     if problem.aims == problem.snapshot.values:
         return "every asset is inside its band: there is nothing to trade"
-    if without_gas is not None:
-        return None
-    return (
-        "rebalancing does not pay: the pools take more for any trade than it takes off a tracking penalty of"
-        f" {dollars(-problem.hold)}{_drift_needed(problem)}"
-    )
+    too_much = "rebalancing does not pay: the pools take more for any trade than it takes off a tracking penalty of"
+    return f"{too_much} {dollars(-own.hold)}{_drift_needed(own)}" if without_gas is None else None
 
 
 def _drift_needed(problem: Problem) -> str:
     """What drift would make some trade pay, by what it costs to go all the way; empty if there is no telling."""
     snapshot = problem.snapshot
-    if problem.aims is not None or (problem.limits is not None and _forbidden(problem, problem.limits) is not None):
-        return ""
     targets = tuple(mul_div(snapshot.nav, target, WAD) for target in snapshot.targets)
     all_the_way = optimise(towards(problem, targets))
     if not all_the_way.swaps:

@@ -26,7 +26,7 @@ import structlog
 from keeper.chain import artifacts, bindings
 from keeper.chain.rpc import Endpoint
 from keeper.config import Config
-from keeper.loop import Keeper, Outcome, Service, run
+from keeper.loop import Keeper, Outcome, Service, meet, run
 from keeper.ops.alerts import AlertsConfig
 from keeper.ops.watch import Watch
 from keeper.routing.warm import warm
@@ -84,8 +84,15 @@ def live(path: Path, clock: Any, pipe: Connection, fate: Fate) -> None:
     """Runs until something ends it. Tells ``pipe`` (block or None, status, reason) after each tick."""
     if fate.busy_seconds is not None:
         store._BUSY_SECONDS = fate.busy_seconds  # type: ignore[misc]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))  # it tells by its pipe
     keeper = Keeper.assemble(Config.load(path))
-    keeper.check_chain()
+    stop = threading.Event()
+    watch = Watch(None, AlertsConfig(), [keeper.deployment.vault], "test")
+
+    def complain(why: str) -> None:
+        pipe.send((None, "failed", why))
+
+    meet(keeper, stop=stop, complain=complain, watch=watch)
     assert keeper.config.signer is not None
     try:
         service = Service.open(keeper, unlock(keeper.config.signer), lambda: clock.value + fate.clock_off)
@@ -102,10 +109,8 @@ def live(path: Path, clock: Any, pipe: Connection, fate: Fate) -> None:
     def report(outcome: Outcome) -> None:
         pipe.send((outcome.block_number, outcome.status, outcome.reason))
 
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))  # it tells by its pipe
-    watch = Watch(None, AlertsConfig(), [keeper.deployment.vault], "test")
     try:
-        run(service, threading.Event(), report, lambda why: pipe.send((None, "failed", why)), watch)
+        run(service, stop, report, complain, watch)
     except LostLease:
         sys.exit(LOST)
 

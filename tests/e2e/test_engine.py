@@ -882,6 +882,16 @@ def test_a_price_that_jumped_before_a_tick_failed_is_compared_with_what_that_tic
     assert theatre.tick().reason.startswith("the price of WBTC went from $130,000.00 to $110,000.00 in one tick")
 
 
+def test_a_block_that_is_too_old_by_the_time_it_was_planned_on_is_not_acted_on(theatre):
+    def refuse(header: Header) -> None:
+        raise RpcError(f"block {header.number} is too far from now to act on")
+
+    theatre.service.keeper.endpoint.refuse_old = refuse
+    with pytest.raises(RpcError, match="too far from now"):
+        theatre.tick()
+    assert theatre.intents() == []
+
+
 def test_why_a_tick_failed_is_written_down(theatre):
     theatre.devnet.rpc("anvil_setBalance", KEEPER.address, "0x1")
     with pytest.raises(SendError, match="send it some"):

@@ -6,7 +6,9 @@ from itertools import pairwise
 import pytest
 from stage import Stage
 
+from keeper.cli import main
 from keeper.devnet import Devnet
+from keeper.domain import load_snapshot
 from keeper.loop import Outcome, Service, tick
 from keeper.policy import decide
 from keeper.submit.errors import SendError
@@ -204,3 +206,25 @@ def test_what_was_decided_between_slices_is_decided_again_from_the_journal(keepe
         facts, policy, before = journal.facts(row.id)
         assert facts.past is not None
         assert decide(facts, policy) == before
+
+
+def test_plan_and_snapshot_know_what_the_keeper_remembers(keeper, capsys, tmp_path):
+    sliced(keeper, 1)
+    keeper.tick()
+    for command in ("plan", "snapshot"):
+        with pytest.raises(SystemExit) as stopped:
+            main([command, "--config", str(keeper.stage.path), "--json"])
+        assert stopped.value.code == 0
+    said = capsys.readouterr().out
+    assert "slice 2 of 3 is due in " in said
+    seen = load_snapshot(said[said.index('{\n  "version": 1') :])
+    assert seen.past.programme == keeper.service.journal.past()[0].programme
+    assert seen.past.rebalanced_at == keeper.stage.endpoint.header(keeper.stage.batches()[0]["block"]).timestamp
+
+
+def test_without_a_journal_plan_decides_without_a_past(keeper, capsys):
+    keeper.stage.configure(policy=POLICY, journal="elsewhere-{mode}.sqlite")
+    with pytest.raises(SystemExit) as stopped:
+        main(["plan", "--config", str(keeper.stage.path), "--json"])
+    assert stopped.value.code == 0
+    assert "slice 1 of 3" in capsys.readouterr().out

@@ -13,6 +13,7 @@ from eth_utils.abi import function_signature_to_4byte_selector as selector
 from keeper.chain import artifacts
 from keeper.chain.bindings import ERC20
 from keeper.chain.lens import Lens
+from keeper.chain.rpc import Endpoint
 from keeper.chain.venues import (
     BalancerFactory,
     BalancerVenue,
@@ -78,6 +79,37 @@ def test_the_lens_finds_every_pool_that_there_is(devnet, lens):
     there = {(pool.kind, (pool.id or pool.address).lower()) for pool in devnet.pools()}
     assert {(pool.kind, pool.name.lower()) for pool in found} == there
     assert len(Counter(pool.kind for pool in found)) == 5
+
+
+class Counting(Endpoint):
+    """Counts the calls of each batch."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.calls: list[int] = []
+
+    def batch(self, requests):
+        self.calls.append(sum(method == "eth_call" for method, _ in requests))
+        return super().batch(requests)
+
+
+def test_a_reading_in_parts_is_the_same_as_at_once(devnet, lens):
+    whole, _ = lens
+    endpoint, header = Counting(devnet.url), devnet.endpoint.header()
+    at_once = whole.read_at(endpoint, header)
+    for most in (1, 2000, 10_000):
+        assert replace(whole, pools_at_once=most).read_at(endpoint, header) == at_once
+    # One by one: the pairs of V2, four fees of V3, four tiers of V4, and each pool of Balancer.
+    balancer = len(whole.venues[-1].pools)
+    assert endpoint.calls[1] == 1 + 4 + 4 + balancer
+    assert endpoint.calls[1] > endpoint.calls[2] > endpoint.calls[3] > 0
+
+
+def test_one_part_that_is_refused_refuses_the_reading(devnet, lens, ids):
+    venue = BalancerVenue(kind="balancer_v2", factories=MAKERS, pools=(*ids, "0x" + "ab" * 32))
+    broken = replace(lens[0], venues=(V2, venue, V3), pools_at_once=1)
+    with pytest.raises(InputError, match="NotAdmitted"):
+        read(devnet, broken)
 
 
 def test_a_program_through_every_kind_pays_what_was_predicted(devnet, lens):

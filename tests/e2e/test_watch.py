@@ -6,7 +6,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ import pytest
 from sqlalchemy import select
 
 from keeper import loop
+from keeper.chain.errors import WrongChainError
 from keeper.config import Config
+from keeper.devnet.faults import FaultProxy, ServerError, WrongChain
 from keeper.domain import InputError
 from keeper.ops.alerts import AlertsConfig
 from keeper.ops.health import HealthConfig
@@ -197,6 +199,58 @@ def test_a_role_that_was_never_there_ends_the_keeper(place, devnet):
     assert isinstance(keeper.failure, InputError)
 
 
+# Nodes
+
+
+@pytest.fixture
+def node(place, faulty) -> FaultProxy:
+    """What is between the keeper and the chain, and does as it is told."""
+    proxy = faulty()
+    quick = {"backoff_first_seconds": 0.01, "backoff_cap_seconds": 0.01, "wrong_chain_seconds": 0.01}
+    place.configure(chain={"rpc_url": proxy.url, "chain_id": 1, "tolerance": quick}, interval_seconds=0.01)
+    return proxy
+
+
+def test_a_keeper_that_finds_no_node_at_its_start_waits_for_one(place, node):
+    node.set("*", ServerError())
+    keeper = Running(place.path)
+    try:
+        keeper.wait()
+        assert "HTTP status 500" in keeper.complaints[0]
+        assert keeper.health()["ok"]
+        node.clear()
+        keeper.wait_for(lambda: bool(keeper.outcomes))
+        assert keeper.outcomes[0].status == "planned"
+    finally:
+        keeper.close()
+
+
+def test_a_keeper_that_finds_another_chain_at_its_start_ends(place, node):
+    node.set("*", WrongChain(5))
+    keeper = Running(place.path)
+    keeper.wait()
+    keeper.close()
+    assert isinstance(keeper.failure, WrongChainError)
+
+
+def test_a_keeper_whose_only_node_follows_another_chain_by_now_watches_and_says_so(place, node, devnet):
+    keeper = Running(place.path)
+    told = []
+    keeper.watch.alerts.notify = lambda what, _vault, why, _todo: told.append((what, why))
+    try:
+        keeper.wait_for(lambda: bool(keeper.outcomes))
+        node.set("*", WrongChain(5))
+        with suppress(WrongChainError):
+            keeper.keeper.endpoint.check_chain_id(1)  # as before signing
+        keeper.wait_for(lambda: any(what == "endpoint" and "follows chain 5" in why for what, why in told))
+        assert keeper.thread.is_alive()
+        node.clear()
+        head = devnet.mine().number
+        keeper.wait_for(lambda: keeper.outcomes[-1].block_number == head)
+    finally:
+        keeper.close()
+
+
 # Another keeper
 
 
@@ -218,6 +272,13 @@ def test_a_standby_watches_says_so_and_takes_over_when_the_lease_is_free(place, 
     finally:
         leader.close()
         standby.close()
+
+
+def test_a_single_tick_does_not_wait_for_the_lease(place):
+    with closing(loop.Service.open(place.keeper, place.signer)):
+        code, _, err = place.run("run", "--once", "--live")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "this one stands by" in err
 
 
 def test_a_standby_ends_when_it_is_told_to(place):

@@ -72,6 +72,13 @@ def test_the_drift_that_a_hold_of_the_optimum_asks_for_is_about_where_it_starts_
         assert decide(seen, policy(**asked)).action == action
 
 
+def test_gas_that_costs_more_than_what_is_moved_is_held_with_the_policy_s_own_numbers():
+    seen = facts(nav=100)
+    held = decide(seen, policy(extent="target", tracking_penalty=1.0, gas_price_wei=str(300 * 10**9)))
+    assert held.action == "hold"
+    assert re.search(r"off a tracking penalty of \$1\.00, less than what it costs, \$1\d\d", held.reason), held.reason
+
+
 @pytest.mark.parametrize("extent", ["optimum", "target"])
 def test_a_ratio_asks_for_more_benefit_than_cost(extent):
     seen = facts()
@@ -230,6 +237,21 @@ def test_a_rebalance_too_small_for_slices_is_made_at_once():
     assert decision.programme is None
     assert "; in one batch, which costs least" not in decision.reason
     assert "; in one batch: each of more would make less progress than the vault demands" in decision.reason
+
+
+def test_a_slice_that_does_not_pay_any_more_says_until_when_it_waits():
+    first, by = sliced(facts())
+    past = executed(remember(None, facts(), by), first, NOW)
+    dear = at(facts(), NOW + 600, {}).model_copy(update={"past": past})
+    held = decide(dear, policy(**{"schedule": TWAP, "extent": "target", "tracking_penalty": 0.005}))
+    assert "does not pay" in held.reason
+    assert held.reason.endswith("; slice 2 of 4 is given up in 3000 s")
+
+
+def test_a_programme_is_not_for_what_lies_inside_the_vault_s_dead_band():
+    limits = LIMITS.model_copy(update={"dead_band": 5 * WAD // 100})
+    first, _ = sliced(facts(limits=limits))
+    assert first.programme.goal_drift == limits.dead_band
 
 
 def test_slices_that_do_not_pay_as_a_whole_are_not_begun():

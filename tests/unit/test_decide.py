@@ -156,11 +156,13 @@ def test_what_does_not_pay_for_its_gas_is_held_with_the_numbers():
     decision = decide(facts(nav=10_000), policy(gas_price_wei=str(300 * 10**9)))
     found = re.match(
         r"rebalancing does not pay: the best plan takes \$([\d.]+) off a tracking penalty of \$100\.00 and costs"
-        r" \$([\d.]+) \(trading \$([\d.]+), gas \$([\d.]+)\): \$([\d.]+) too much$",
+        r" \$([\d.]+) \(trading \$([\d.]+), gas \$([\d.]+)\): \$([\d.]+) too much,"
+        r" or a drift of about ([\d.]+)% instead of 20%$",
         decision.reason,
     )
     assert found is not None
-    taken_off, cost, trading, gas, too_much = map(float, found.groups())
+    taken_off, cost, trading, gas, too_much, drift = map(float, found.groups())
+    assert drift > 20
     assert cost == pytest.approx(trading + gas, abs=0.01)
     assert too_much == pytest.approx(cost - taken_off, abs=0.02)
 

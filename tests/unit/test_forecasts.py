@@ -148,6 +148,14 @@ def test_the_next_price_does_not_change_what_was_forecast_before_it():
     assert (outlook(remembered(prices[:30], by), Ewma()).covariance == first).all()
 
 
+def test_snapshots_that_share_a_past_share_what_was_computed_of_it():
+    by, forecast = policy(), Ewma()
+    seen = remembered(walk(40), by)
+    later = at(seen, seen.block.timestamp + 12, {})
+    assert outlook(later, forecast) is outlook(seen, forecast)
+    assert outlook(later, Ewma()) is not outlook(seen, forecast)
+
+
 # Models in policies
 
 

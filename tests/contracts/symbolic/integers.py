@@ -70,6 +70,13 @@ def mentions_arrays(e: z3.ExprRef) -> bool:
     return z3.is_array(e) or any(mentions_arrays(part) for part in e.children())
 
 
+def all_zero(e: z3.ExprRef) -> list[z3.BitVecRef]:
+    """The operands of an `or` of which `e` says that it is zero: none if it says something else."""
+    if e.decl().kind() != z3.Z3_OP_EQ or not z3.is_bv_value(e.arg(1)) or e.arg(1).as_long() != 0:
+        return []
+    return e.arg(0).children() if e.arg(0).decl().kind() == z3.Z3_OP_BOR else []
+
+
 class Query:
     """A query, and the same over the integers."""
 
@@ -96,6 +103,9 @@ class Query:
         elif kind == (z3.Z3_OP_AND if holds else z3.Z3_OP_OR):
             for part in e.children():
                 self._learn(part, holds)
+        elif holds and all_zero(e):
+            for part in all_zero(e):
+                self._learn(part == 0, True)
         elif kind == z3.Z3_OP_ULEQ:
             a, b = e.children()
             if holds and z3.is_bv_value(b):
@@ -123,6 +133,8 @@ class Query:
         kind, args = e.decl().kind(), e.children()
         if not args:
             return e
+        if all_zero(e):
+            return z3.And([self._unsigned(part).term == 0 for part in all_zero(e)])
         if kind in COMPARISONS and z3.is_bv(args[0]):
             read = self._signed if kind == z3.Z3_OP_SLEQ else self._unsigned
             return COMPARISONS[kind](read(args[0]).term, read(args[1]).term)
