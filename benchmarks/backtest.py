@@ -68,24 +68,25 @@ def quiet(step: int, chunks: int, seed: int) -> tuple[list[float], float]:
     return rates, flows / (chunks * CHUNK)
 
 
-def busy(step: int, gas: bool, batches: int, seed: int) -> tuple[list[float], float]:
-    """Batches a second, each with its decision and the steps around it, in tens; and swaps in a batch on average."""
+def busy(step: int, gas: bool, batches: int, seed: int) -> tuple[list[float], float, float]:
+    """Batches a second, in tens; swaps in a batch on average; and the part of all steps that had one.
+
+    A batch takes the step with its decision, its execution and the market around it. Steps that held are left out: a
+    decision that holds because nothing pays for its gas takes as long, but is no trade.
+    """
     setup = Setup(limits=None, latency_steps=0, gas=ConstantGas(base_fee_wei=2 * 10**9, priority_fee_wei=0))
     steps = simulate(setup, path(setup, step, 10**6, seed), trading(gas))
-    rates, swaps, found = [], 0, 0
-    start = 0.0
-    while found < 10 * (batches + 1):
+    times, swaps, looked = [], 0, 0
+    while len(times) < 10 * (batches + 1):
+        start = time.process_time()
         done = next(steps)
-        if done.executed is None or done.executed.failed is not None:
-            continue
-        swaps += len(done.executed.swaps)
-        found += 1
-        if found % 10 == 0:
-            now = time.process_time()
-            if found > 10:  # the first ones compile
-                rates.append(10 / (now - start))
-            start = now
-    return rates, swaps / found
+        taken = time.process_time() - start
+        looked += 1
+        if done.executed is not None and done.executed.failed is None:
+            times.append(taken)
+            swaps += len(done.executed.swaps)
+    rates = [10 / sum(times[k : k + 10]) for k in range(10, len(times), 10)]  # the first ones compile
+    return rates, swaps / len(times), len(times) / looked
 
 
 def resident(steps: int) -> float:
@@ -121,8 +122,9 @@ def measure(*, quick: bool) -> dict[str, Any]:
         trades.append(
             {
                 "gas": gas,
-                "swaps_a_batch": round(sum(swaps for _, swaps in measured) / len(measured), 1),
-                "batches_a_second": Spread.of([rate for rates, _ in measured for rate in rates]).as_json(),
+                "swaps_a_batch": round(sum(swaps for _, swaps, _ in measured) / len(measured), 1),
+                "part_of_steps": round(sum(part for _, _, part in measured) / len(measured), 2),
+                "batches_a_second": Spread.of([rate for rates, *_ in measured for rate in rates]).as_json(),
             }
         )
     few = 1_000 if quick else 5_000
@@ -168,12 +170,12 @@ def show(console: Console, result: dict[str, Any]) -> None:
     for row in result["quiet"]:
         table.add_row(row["step"], f"{row['pools_traded_a_step']}", *spread(row["steps_a_second"]))
     console.print(table)
-    table = Table(title="a batch at every step of ten minutes")
-    for heading in ("gas", "swaps in a batch", "batches a second", "least", "most"):
+    table = Table(title="steps of ten minutes that have a batch: decision, execution and the market around them")
+    for heading in ("gas", "part of all steps", "swaps in a batch", "batches a second", "least", "most"):
         table.add_column(heading, justify="right")
     for row in result["trades"]:
         gas = "costs" if row["gas"] else "free"
-        table.add_row(gas, f"{row['swaps_a_batch']}", *spread(row["batches_a_second"]))
+        table.add_row(gas, f"{row['part_of_steps']:.0%}", f"{row['swaps_a_batch']}", *spread(row["batches_a_second"]))
     console.print(table)
     (few, many), (small, large) = result["memory"]["steps"], result["memory"]["mb"]
     console.print(f"most resident memory: {small:.1f} MB for {few:,} steps, {large:.1f} MB for {many:,}")

@@ -193,7 +193,7 @@ class Bench:
     """The vaults and their keepers."""
 
     def __init__(self, devnet: Devnet, directory: Path, count: int, console: Console) -> None:
-        self.devnet, self.directory = devnet, directory
+        self.devnet, self.console = devnet, console
         for market in MORE_POOLS:
             open_market(devnet.endpoint, market, seed=1)
         self.keys = _keys(devnet)
@@ -308,6 +308,7 @@ class Bench:
                 meter.running = False
         parts = {part: meter.seconds[part] / count for part in ("read", "decide", "send", "write")}
         wall = statistics.mean(walls)
+        self.console.print(f"{'together' if together else 'each alone'}: {statistics.median(walls):.2f} s a block")
         return {
             "blocks": count,
             "wall_median": statistics.median(walls),

@@ -148,7 +148,9 @@ def mutants(path: Path, source: str) -> Iterator[Mutant]:
         yield Mutant(path, "statement gone", *match.span(), "")
     for pattern, other in ROUNDINGS:
         for match in pattern.finditer(source):
-            yield Mutant(path, "rounding turned", *match.span(), match.expand(other))
+            # Comments talk of roundings too.
+            if "//" not in source[source.rfind("\n", 0, match.start()) : match.start()]:
+                yield Mutant(path, "rounding turned", *match.span(), match.expand(other))
 
 
 IMPORT = re.compile(r'^import [^"]*"([^"]+)";', re.MULTILINE)

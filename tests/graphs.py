@@ -1,5 +1,6 @@
 """Random markets for the router: many tokens and pools, a basket that is off its targets."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -8,7 +9,7 @@ from math import isqrt
 import numpy as np
 from builders import NOW, address, pool_id
 
-from keeper.domain import AssetState, Block, Limits, Policy, Snapshot, Token, VaultState
+from keeper.domain import AssetState, Block, Decision, Limits, Policy, Snapshot, Token, VaultState
 from keeper.pools import BalancerWeightedPool, BasePool, Tick, UniswapV2Pool, UniswapV3Pool, WeightedHolding
 from keeper.pools.tick_math import tick_at_sqrt_price
 from keeper.units import WAD
@@ -165,6 +166,14 @@ def _snapshot(  # noqa: PLR0917  as above
         ),
         pools=tuple(pool.listed(by_address) for pool in pools),
     )
+
+
+def net_changes(decision: Decision) -> Counter[str]:
+    """Net change of each token, raw units, by what a decision says it sells and buys."""
+    net: Counter[str] = Counter()
+    net.subtract({sell.token: sell.amount for sell in decision.sells})
+    net.update({buy.token: buy.amount for buy in decision.buys})
+    return net
 
 
 def raw_units_usd(snapshot: Snapshot) -> float:

@@ -14,7 +14,7 @@ from math import ceil, floor, log, log10
 import numpy as np
 from numpy.typing import NDArray
 
-from keeper.backtest.series import Line
+from keeper.backtest.series import ROOM, Line, ends_of
 
 Floats = NDArray[np.float64]
 
@@ -53,12 +53,14 @@ class Frame:
     height: float
     left: float
     ticks: int
+    room: int
+    """Points across that can be told apart."""
     right: float = 10.0
     top: float = 10.0
     bottom: float = 24.0
 
 
-FRAMES = (Frame("wide", 960, 320, 62, 9), Frame("slim", 370, 250, 52, 5))
+FRAMES = (Frame("wide", 960, 320, 62, 9, ROOM), Frame("slim", 370, 250, 52, 5, ROOM // 3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,10 @@ def curves(
         out = _grid(frame, across, up, label)
         if low < 0 < high:
             out.append(_rule(frame, float(up(np.array(0.0))), "zero"))
-        x = across(time)
-        out += [f'<path class="line {curve.style}" d="{_path(x, curve.line, up)}"/>' for curve in lines]
+        starts = _starts(len(time), frame)
+        x = across(time[ends_of(starts, len(time))])
+        for curve in lines:
+            out.append(f'<path class="line {curve.style}" d="{_path(x, curve.line.thinned(starts), up)}"/>')
         out += [_mark(frame, mark, across, up) for mark in marks]
         return out
 
@@ -122,13 +126,14 @@ def layers(time: Floats, parts: Sequence[Curve], bounds: Sequence[Line], *, desc
     def draw(frame: Frame) -> list[str]:
         across = _Scale(time[0], time[-1], frame.left, frame.width - frame.right)
         up = _Scale(0, 1, frame.height - frame.bottom, frame.top)
-        x = across(time)
-        out, below = _grid(frame, across, up, _percent), np.zeros(len(time))
-        for curve, above in zip(parts, stacked, strict=True):
+        shown = ends_of(_starts(len(time), frame), len(time))
+        x = across(time[shown])
+        out, below = _grid(frame, across, up, _percent), np.zeros(len(x))
+        for curve, above in zip(parts, stacked[:, shown], strict=True):
             edge = [*zip(x, up(above), strict=True), *zip(x[::-1], up(below)[::-1], strict=True)]
             out.append(f'<path class="area {curve.style}" d="{_points(edge)}Z"/>')
             below = above
-        out += [f'<path class="aim" d="{_points(zip(x, up(aim), strict=True))}"/>' for aim in aims]
+        out += [f'<path class="aim" d="{_points(zip(x, up(aim), strict=True))}"/>' for aim in aims[:, shown]]
         return out
 
     return _both(draw, describe)
@@ -173,6 +178,11 @@ def _both(draw: Callable[[Frame], list[str]], describe: str, height: float | Non
             f' aria-label="{escape(describe)}">{body}</svg>'
         )
     return "".join(pictures)
+
+
+def _starts(count: int, frame: Frame) -> NDArray[np.intp]:
+    """Where the parts of ``count`` points begin, so that the frame has room for them."""
+    return np.arange(0, count, ceil(count / frame.room))
 
 
 def _grid(frame: Frame, across: _Scale, up: _Scale, label: Callable[[float], str]) -> list[str]:

@@ -320,11 +320,8 @@ class World:
             return Fill((), 0.0, Costs(0.0, 0.0, 0.0, gas, 0.0), planned_at, now, why)
 
         before, limits = self.basket(), self.bounds()
-        if self.limits is not None and limits is not None:
-            if now < self.tally.ready_at(self.limits):
-                return reverted(f"the vault is cooling down for another {self.tally.ready_at(self.limits) - now} s")
-            if violation := check_drift(before, limits):
-                return reverted(violation.message)
+        if limits is not None and (violation := check_drift(before, limits)):
+            return reverted(violation.message)
         sells = {sell.token: sell.amount for sell in decision.sells}
         steps, recipients = plan_steps(decision.swaps, {pool.name: pool for pool in order.snapshot.pools}, sells)
         standing: Mapping[str, TradingPool] = {pool.name: pool for pool in self.venues.all}

@@ -30,10 +30,10 @@ _PIECES = (("fees", "pool fees"), ("impact", "price impact"), ("off_market", "po
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1b1f24;--soft:#59636e;--faint:#8b949e;--line:#e4e8ec;--page:#fff;--card:#f6f8fa;
 --good:#1a7f37;--bad:#cf222e;--c0:#0969da;--c1:#d4581b;--c2:#1a8a4a;--c3:#8f44c9;--c4:#c8377a;--c5:#0b8a94;--c6:#b58100;
---c7:#5b5fd6;--c8:#6e7781;--c9:#97482c;--c10:#4d8b00;--c11:#b0429e}
+--c7:#6e7781;--c8:#5b5fd6;--c9:#97482c;--c10:#4d8b00;--c11:#b0429e}
 @media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--soft:#9da7b3;--faint:#7d8590;--line:#2a313a;--page:#0d1117;
 --card:#161b22;--good:#4ac26b;--bad:#ff7b72;--c0:#58a6ff;--c1:#ff9b5e;--c2:#4ac78a;--c3:#c69bff;--c4:#ff85b6;
---c5:#43d1dc;--c6:#e3b341;--c7:#9ea1ff;--c8:#9da7b3;--c9:#e0936f;--c10:#a2d149;--c11:#f08ce0}}
+--c5:#43d1dc;--c6:#e3b341;--c7:#9da7b3;--c8:#9ea1ff;--c9:#e0936f;--c10:#a2d149;--c11:#f08ce0}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,
 "Helvetica Neue",sans-serif;-webkit-text-size-adjust:100%}
@@ -139,8 +139,8 @@ def _sentence(ran: Ran) -> str:
     words = f"<strong>{escape(ran.name)}</strong> "
     words += f"{'grew' if m.value.growth >= 0 else 'fell'} by {abs(m.value.growth):.2%}"
     if m.tracking_difference_bp is not None and m.gain_over_hold_bp is not None:
-        words += f", {_more(m.tracking_difference_bp)} a year than the frictionless portfolio and"
-        words += f" {_more(m.gain_over_hold_bp)} than holding"
+        words += f"; a year, it did {_better(m.tracking_difference_bp)} than the frictionless portfolio and"
+        words += f" {_better(m.gain_over_hold_bp)} than holding"
     words += f". {m.trades} batch{'es' * (m.trades != 1)} went through"
     words += f", {m.reverted} reverted" if m.reverted else ""
     if m.cost_bp is not None:
@@ -150,8 +150,8 @@ def _sentence(ran: Ran) -> str:
     return words + "."
 
 
-def _more(bp: float) -> str:
-    return f"{abs(bp):.0f} bp {'more' if bp >= 0 else 'less'}"
+def _better(bp: float) -> str:
+    return f"{abs(bp):.0f} bp {'better' if bp >= 0 else 'worse'}"
 
 
 def _together(result: Result, runs: Sequence[Run]) -> Iterable[str]:

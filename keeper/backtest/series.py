@@ -29,6 +29,16 @@ class Line:
     high: Floats
     last: Floats
 
+    def thinned(self, starts: NDArray[np.intp]) -> Line:
+        """The same in fewer parts: those that begin at these places."""
+        low, high = np.minimum.reduceat(self.low, starts), np.maximum.reduceat(self.high, starts)
+        return Line(low, high, self.last[ends_of(starts, len(self.last))])
+
+
+def ends_of(starts: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    """The last place of each part of ``count`` places that begin at ``starts``."""
+    return np.append(starts[1:], count) - 1
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Batch:

@@ -22,7 +22,6 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-import keeper
 from keeper.backtest.engine import simulate
 from keeper.backtest.metrics import Meter
 from keeper.backtest.setup import DOLLARS, Setup
@@ -291,7 +290,7 @@ def _spelt(point: Mapping[str, Any]) -> str:
 @cache
 def code_version() -> str:
     """Hash of the code that a result can depend on."""
-    home = Path(keeper.__file__).parent
+    home = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for room in _ROOMS:
         path = home / room

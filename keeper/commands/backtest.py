@@ -53,6 +53,12 @@ DEFAULT = "default"
 @click.option("--basket", help="Targets, as WBTC=0.5,WETH=0.5; the setup's, else all of the price file alike.")
 @click.option("--depth", "depth_path", type=click.Path(path_type=Path), help="The pools (YAML), as `depth` of a setup.")
 @click.option("--gas", "gas_path", type=click.Path(path_type=Path), help="CSV: time, base_fee_wei[, priority_fee_wei].")
+@click.option(
+    "--latency",
+    type=click.IntRange(1),
+    metavar="SECONDS",
+    help="From a decision to its batch; if left out, the setup's, or else until the next row of prices.",
+)
 @click.option("--from", "first", metavar="DAY", help="Leave out what comes before, as 2021-01-01.")
 @click.option("--to", "last", metavar="DAY", help="Leave out this day and what comes after.")
 @click.option(
@@ -98,6 +104,7 @@ def backtest(  # noqa: PLR0917  click passes them by name
     basket: str | None,
     depth_path: Path | None,
     gas_path: Path | None,
+    latency: int | None,
     first: str | None,
     last: str | None,
     regime: str,
@@ -118,12 +125,13 @@ def backtest(  # noqa: PLR0917  click passes them by name
     from keeper.backtest.run import RESULT, SENSITIVITY, output_folder, run
 
     entries = _entries(policy_path, compared)
-    changes = _changes(setup_path, basket, depth_path, gas_path, seed)
+    found = {"seed": seed} | _changes(setup_path, basket, depth_path, gas_path)
+    found |= {} if latency is None else {"latency_seconds": latency}
     prices: Prices
     if prices_path is None:
-        setup, prices, source = _generated(changes, regime, days, seed)
+        setup, prices, source = _generated(found, regime, days, seed)
     else:
-        setup, prices, source = _from_file(changes, prices_path, called(names), fill_gaps)
+        setup, prices, source = _from_file(found, prices_path, called(names), fill_gaps)
     prices, span = _window(prices, first, last)
     with output_folder(out_path) as folder, _bars(hidden=as_json) as progress:
         result = run(
@@ -166,10 +174,10 @@ def _entries(policy_path: Path | None, compared: Sequence[Path]) -> list[Entry]:
 
 
 def _changes(
-    setup_path: Path | None, basket: str | None, depth_path: Path | None, gas_path: Path | None, seed: int
+    setup_path: Path | None, basket: str | None, depth_path: Path | None, gas_path: Path | None
 ) -> dict[str, Any]:
     """The setup as a file would say it, with what the other options say in its place."""
-    found: dict[str, Any] = {"seed": seed}
+    found: dict[str, Any] = {}
     if setup_path is not None:
         found |= _mapping(setup_path, "setup")
         gas = found.get("gas")

@@ -16,9 +16,9 @@ aside; x > 0 where the pool overprices token0).
 
 What x should be is a float; what the pool does is one exact swap of `keeper.pools` for each step in which it is to move
 by more than one trade of the flow would move it. Liquidity providers keep a pool's depth in dollars, and concentrated
-positions around the price: every pool is looked at in every step, and placed anew where it is off by `_SLACK` or
-`_INNER`; that can be switched off. What they lose to arbitrageurs is theirs. Sources and what this leaves out stand in
-docs/backtest.md.
+positions around the price: every pool is looked at in every step, and its liquidity is placed anew where it is off by
+`_SLACK` or `_INNER`; that can be switched off. What they lose to arbitrageurs is theirs. Sources, and what this leaves
+out: docs/backtest.md.
 """
 
 from __future__ import annotations

@@ -264,12 +264,11 @@ def _all_inside(
         width = high[i] - low[i]
         under[j] = psi[i] - low[i] if low[i] < psi[i] < high[i] else min(width / 2, 1.0)
         over[j] = width - under[j]
-    for i in range(len(c)):
-        psi[i] = low[i]
+    psi[:] = low
+    for j in range(count):
+        psi[free[j]] = low[free[j]] + under[j]
     block, right = np.empty((count, count)), np.empty(count)
     for _ in range(_INSIDE_STEPS):
-        for j in range(count):
-            psi[free[j]] = low[free[j]] + under[j]
         pull = c - penalty @ (excess + psi)
         for j in range(count):
             right[j] = pull[free[j]] + blur / under[j] - blur / over[j]
@@ -277,19 +276,28 @@ def _all_inside(
                 block[j, k] = penalty[free[j], free[k]]
             block[j, j] += blur / (under[j] * under[j]) + blur / (over[j] * over[j])
         step = np.linalg.solve(block, right)
-        part, decrement, small = 1.0, 0.0, True
+        rise = float(step @ right)
+        part, small = 1.0, True
         for j in range(count):
-            decrement += step[j] * right[j]
-            small = small and abs(step[j]) <= 1e-12 * min(under[j], over[j])
+            small = small and abs(step[j]) <= 1e-10 * min(under[j], over[j])
             if step[j] < 0:
                 part = min(part, 0.9 * under[j] / -step[j])
             elif step[j] > 0:
                 part = min(part, 0.9 * over[j] / step[j])
-        if small or not decrement > 0:
+        if small or not rise > 0:
             break
-        # A barrier's own measure of distance: below one, a whole step is safe.
-        if decrement > blur:
-            part = min(part, 1.0 / sqrt(decrement / blur)) if part < 1 else part
+        # What is sought is concave: where its slope along the step has turned, the step was too long.
+        for _ in range(_ATTEMPTS):
+            along = 0.0
+            for j in range(count):
+                psi[free[j]] = low[free[j]] + under[j] + part * step[j]
+            pull = c - penalty @ (excess + psi)
+            for j in range(count):
+                near, far = under[j] + part * step[j], over[j] - part * step[j]
+                along += step[j] * (pull[free[j]] + blur / near - blur / far)
+            if along >= -_FLAT * rise:
+                break
+            part /= 2
         for j in range(count):
             under[j] += part * step[j]
             over[j] -= part * step[j]

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from builders import COINS, LIMITS, policy, snapshot, v2_pool, v3_pool
+from graphs import net_changes
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
@@ -79,14 +80,6 @@ def questions(draw: st.DrawFn) -> tuple[Snapshot, Policy]:
     return facts, asked
 
 
-def changes(decision: Decision) -> Counter[str]:
-    """Net change of each token, raw units, by what the decision says it sells and buys."""
-    net: Counter[str] = Counter()
-    net.subtract({sell.token: sell.amount for sell in decision.sells})
-    net.update({buy.token: buy.amount for buy in decision.buys})
-    return net
-
-
 @settings(settings.get_profile("decide"))
 @given(questions())
 def test_every_rebalance_can_be_carried_out_and_stands(question):
@@ -130,7 +123,7 @@ def check_minima(facts: Snapshot, asked: Policy, decision: Decision) -> None:
         assert buy.min_amount <= buy.amount
     if facts.vault.limits is not None:
         at_least = tuple(buy.model_copy(update={"amount": buy.min_amount}) for buy in decision.buys)
-        least = changes(decision.model_copy(update={"buys": at_least}))
+        least = net_changes(decision.model_copy(update={"buys": at_least}))
         result = Basket.of(facts).measure([asset.balance + least[asset.token] for asset in facts.vault.assets])
         assert result.bought * WAD >= result.sold * (WAD - facts.vault.limits.max_slippage)
 
@@ -139,7 +132,7 @@ def check_guard(facts: Snapshot, decision: Decision) -> None:
     """The vault lets it stand: no asset moves away from its target or passes it by more than the dust it allows."""
     if facts.vault.limits is None:
         return
-    basket, net = Basket.of(facts), changes(decision)
+    basket, net = Basket.of(facts), net_changes(decision)
     outcome = basket.measure([asset.balance + net[asset.token] for asset in facts.vault.assets])
     assert check_drift(basket, facts.vault.limits) is None
     assert check_outcome(basket, outcome, facts.vault.limits) is None
@@ -147,7 +140,7 @@ def check_guard(facts: Snapshot, decision: Decision) -> None:
 
 def check_worth(facts: Snapshot, asked: Policy, decision: Decision) -> None:
     """It is worth more than holding, by the objective of the design, recomputed from the decision alone."""
-    basket, net = Basket.of(facts), changes(decision)
+    basket, net = Basket.of(facts), net_changes(decision)
     nav = basket.nav / WAD
 
     def penalty(change: Counter[str]) -> float:

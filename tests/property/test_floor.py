@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from graphs import graph, objective_usd, raw_units_usd
+from graphs import graph, net_changes, objective_usd, raw_units_usd
 
 from benchmarks.peers.paths import Path, Pools, best_path
-from keeper.domain import Decision, Policy, Snapshot, Swap
+from keeper.domain import Policy, Snapshot, Swap
 from keeper.policy import consider
 from keeper.units import WAD
 
@@ -17,13 +17,6 @@ PARTS = 20
 
 def asked_with_gas(asked: Policy, gas_price_wei: int) -> Policy:
     return asked.model_copy(update={"gas_price_wei": gas_price_wei})
-
-
-def net(decision: Decision) -> Counter[str]:
-    change: Counter[str] = Counter()
-    change.subtract({sell.token: sell.amount for sell in decision.sells})
-    change.update({buy.token: buy.amount for buy in decision.buys})
-    return change
 
 
 def pairs(facts: Snapshot, change: Counter[str]) -> Iterator[tuple[str, str, int]]:
@@ -125,7 +118,7 @@ def test_a_plan_is_never_worse_than_the_obvious(seed, gas_price_wei):
     asked = asked_with_gas(asked, gas_price_wei)
     found = consider(facts, asked)
     decision = found.decision
-    change = net(decision)
+    change = net_changes(decision)
     achieved = objective_usd(facts, asked, change, decision.estimate.gas_usd)
     tolerance = raw_units_usd(facts) * max(1, len(decision.swaps)) + 1e-12 * facts.nav / WAD
     assert achieved >= objective_usd(facts, asked, {}) - tolerance

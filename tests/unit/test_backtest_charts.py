@@ -66,6 +66,20 @@ def test_a_curve_goes_through_the_lowest_and_the_highest_of_every_part():
     assert re.fullmatch(r"M62 \d+\.?\d*l888-\d+\.?\d*l0-\d+\.?\d*", path), path
 
 
+def test_a_phone_gets_fewer_points_but_no_fewer_extremes():
+    time = np.arange(480.0)
+    values = np.sin(time)
+    values[333] = 9.0
+    wide, slim = re.findall(
+        r'class="line c0" d="([^"]+)"', curves(time, [Curve("a", "c0", flat(*values))], str, describe="x")
+    )
+    assert slim.count("l") < wide.count("l")
+    for path, top in ((wide, 10), (slim, 10)):
+        heights = np.cumsum([float(y) for _, y in re.findall(r"[Ml](-?[\d.]+)( ?-?[\d.]+)", path)])
+        # The axis has a twenty-fifth of room above the highest.
+        assert heights.min() < top + 12
+
+
 def test_each_drawing_is_there_for_wide_and_slim_pages_and_says_what_it_shows():
     svg = curves(np.array([0.0, 1.0]), [Curve("a", "c0", flat(1, 2))], str, describe='rises & "ends" at 2')
     assert svg.count("<svg") == svg.count('role="img"') == 2

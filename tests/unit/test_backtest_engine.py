@@ -19,6 +19,8 @@ from keeper.market.gas import ConstantGas
 from keeper.market.paths import Asset, PricePath
 from keeper.market.venues import Frictions, Venue
 from keeper.policy import decide
+from keeper.policy.tally import Tally
+from keeper.pools import BalancerWeightedPool, WeightedHolding
 from keeper.units import WAD, to_float, value_of
 
 BASKET = {"WETH": Decimal("0.5"), "WBTC": Decimal("0.3"), "USDC": Decimal("0.2")}
@@ -402,3 +404,47 @@ def test_a_setup_reads_back_what_it_writes():
     whole = setup(limits=limited(), latency_seconds=12)
     assert load_setup(whole.model_dump_json()) == whole
     assert load_setup("{}") == Setup()
+
+
+def begun(**vault: Any) -> Snapshot:
+    """A snapshot to begin with, with changes to its vault."""
+    first = next(simulate(setup(limits=limited()), path(), policy())).snapshot
+    return first.model_copy(update={"vault": first.vault.model_copy(update=vault)})
+
+
+def test_a_run_goes_on_with_the_budgets_as_far_as_they_were_used():
+    full = limited().encoded()
+    left = Tally(0, full.loss_budget // 2, full.turnover_budget // 4).limits(full, 0)
+    start = begun(limits=left)
+    rows = Rows(((*CALM, 1.0),), first=start.block.timestamp)
+    first = next(simulate(setup(limits=limited()), rows, policy(0.9), start=start))
+    assert first.snapshot.vault.limits == left
+
+
+def test_a_beginning_with_more_headroom_than_the_setup_has_budget_is_refused():
+    loose = limited(turnover_budget=2).encoded()
+    start = begun(limits=Tally(0).limits(loose, 0))
+    with pytest.raises(InputError, match="headroom is above the setup's budgets"):
+        list(simulate(setup(limits=limited()), path(), policy(), start=start))
+
+
+def test_a_beginning_with_a_pool_of_a_kind_that_is_not_simulated_is_refused():
+    start = begun()
+    tokens = start.pools[0].tokens
+    balancer = BalancerWeightedPool(
+        address=f"0x{7:040x}",
+        id=f"0x{7:064x}",
+        swap_fee=WAD // 1000,
+        tokens=tuple(WeightedHolding(token=token, balance=10**20, weight=WAD // 2) for token in tokens),
+    )
+    with pytest.raises(InputError, match=f"pool {balancer.id} of the snapshot cannot be simulated"):
+        list(simulate(setup(), path(), policy(), start=start.model_copy(update={"pools": (balancer,)})))
+
+
+def test_depth_that_the_simulation_did_not_place_cannot_be_taken_away():
+    class Drained(Disturbance):
+        def before_market(self, index: int, world: World) -> None:
+            world.venues.scale(0.05)
+
+    with pytest.raises(InputError, match="the depth of these pools is not known"):
+        list(simulate(setup(), path(), policy(), start=begun(), disturbance=Drained()))

@@ -4,17 +4,21 @@ import io
 import json
 import os
 from contextlib import redirect_stdout
+from decimal import Decimal
 from html.parser import HTMLParser
 from operator import length_hint
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pyarrow import parquet
+from simulated import made_fill, made_step
 
 from keeper.backtest import Setup, load_setup
 from keeper.backtest.metrics import Meter
+from keeper.backtest.record import Record
 from keeper.backtest.report import write_report
-from keeper.backtest.run import Entry, Result, Variation, output_folder, run
+from keeper.backtest.run import Entry, Ran, Result, Variation, output_folder, run
 from keeper.backtest.run import simulate as simulated
 from keeper.cli import main
 from keeper.domain import InputError, load_policy
@@ -153,6 +157,26 @@ def test_the_report_has_every_section_for_every_policy(generated):
         assert expected in page.text, expected
 
 
+def test_a_report_of_many_policies_and_assets_stays_below_two_megabytes(tmp_path):
+    """As large as one gets: six policies with charts, twelve assets that move at every step, batches all the time."""
+    symbols = tuple(f"T{k}" for k in range(12))
+    setup = Setup(basket={symbol: Decimal(1) / 8 if k < 4 else Decimal(1) / 16 for k, symbol in enumerate(symbols)})
+    prices = np.array([found for _, found in PricePath(symbols=symbols, steps=2_000)])
+    weights = prices / prices.sum(axis=1, keepdims=True)
+    policy, meter = load_policy(POLICY), Meter()
+    with Record(tmp_path / "steps.parquet", symbols) as record:
+        for k in range(len(prices)):
+            step = made_step(
+                3_600 * k, float(prices[k].sum()), prices=prices[k], oracle=prices[k], weights=weights[k],
+                targets=setup.targets, balances=(1,) * 12, executed=made_fill(turnover=1.0) if k % 5 == 0 else None,
+            )  # fmt: skip
+            meter.add(step)
+            record.add(step)
+    ran = [Ran(name=f"p{k}", policy=policy, steps="steps.parquet", metrics=meter.metrics()) for k in range(8)]
+    write_report(tmp_path, Result(prices={}, setup=setup, policies=tuple(ran), sensitivity=()))
+    assert (tmp_path / "report.html").stat().st_size < 2_000_000
+
+
 def test_names_cannot_break_out_of_the_report(files):
     """A symbol is what somebody wrote into a file."""
     setup = load_setup(SMALL.replace("USDC", '"<b>&"').replace("usd: 2", "usd: 2") + "native: WETH\n")
@@ -229,6 +253,20 @@ def test_a_gas_file_that_a_setup_names_lies_beside_it(files, keeper):
     assert keeper("--setup", files / "setup.yaml", "--days", 1, "--sensitivity", "none", "--json")[0] == 0
     prices = parquet.read_table(files / "out" / "steps-1-default.parquet")["gas_price_wei"].to_pylist()
     assert set(prices) == {8}
+
+
+def test_a_batch_may_come_seconds_after_its_decision(files, keeper):
+    assert keeper("--setup", files / "setup.yaml", "--policy", files / "narrow.yaml", "--days", 8, "--latency", 24,
+                  "--sensitivity", "none", "--json")[0] == 0  # fmt: skip
+    table = parquet.read_table(files / "out" / "steps-1-narrow.parquet")
+    found = [(row["time"], row["decided_at"]) for row in table.to_pylist() if row["outcome"]]
+    assert found
+    assert all(time - decided_at == 3_600 for time, decided_at in found)  # seen at the end of the row it fell into
+    result = Result.model_validate_json((files / "out" / "result.json").read_text())
+    assert result.setup.latency_seconds == 24
+    code, _, err = keeper("--days", 1, "--latency", 3_600)
+    assert code == 2
+    assert "must be shorter than the 3600 s between prices" in err
 
 
 def test_pools_come_from_a_depth_file(files, keeper):

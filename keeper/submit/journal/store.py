@@ -77,7 +77,7 @@ class Store:
         self.turn = RLock()
         """Held for a tick: vaults of one signer share its reign, and take turns."""
         # SQLite lets one write at a time and makes the others sleep and try again: here they queue instead.
-        self._queue: AbstractContextManager[object] = _QUEUES[self.name] if self.is_sqlite else nullcontext()
+        self.queue: AbstractContextManager[object] = _QUEUES[self.name] if self.is_sqlite else nullcontext()
         try:
             self._prepare(create)
         except SQLAlchemyError as error:
@@ -142,14 +142,14 @@ class Store:
         """
         if self.reign is None:
             raise LostLease("nobody reigns here: take the lease first")
-        with self._queue, _plainly(self.name), self._transaction() as session:
+        with self.queue, _plainly(self.name), self._transaction() as session:
             self.reign.fence(session)
             yield session
 
     @contextmanager
     def control(self) -> Iterator[Session]:
         """A transaction of a person, who may halt a keeper whoever reigns. Raises `JournalError`."""
-        with self._queue, _plainly(self.name), self._transaction() as session:
+        with self.queue, _plainly(self.name), self._transaction() as session:
             yield session
 
     @contextmanager
@@ -178,7 +178,7 @@ class Reign:
         with _plainly(self.store.name):
             locked = self._lock()
             try:
-                with Session(self.store.engine) as session, session.begin():
+                with self.store.queue, Session(self.store.engine) as session, session.begin():
                     self._take(session, locked)
             except BaseException:
                 self._unlock()
@@ -323,6 +323,7 @@ class Leases:
             elif store.reign is not None:
                 with store.turn:
                     store.reign.renew()
+                    store.reign.check()
             self._users[store] += 1
             return store
 
