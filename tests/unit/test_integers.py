@@ -161,3 +161,12 @@ def test_the_books_always_balance(entries, dollars):
         here[swap.token_out] = here.get(swap.token_out, 0) + swap.amount_out
     assert {token: here.get(token, 0) - book.sent.get(token, 0) for token in book.change} == book.change
     assert all(amount <= book.balances[token] for token, amount in book.sent.items())
+
+
+def test_a_token_that_should_only_pass_through_and_does_not_is_stranded():
+    book = ledger(usdc=USDC.amount(1e5))
+    carry_out(book, [trade(TO_WETH, USDC, WETH, 1000), trade(TO_LINK, WETH, LINK, 990)], most_parts=48)
+    assert book.stranded  # LINK is no asset here, and nothing leads on
+    home = ledger(usdc=USDC.amount(1e5), link=0)
+    carry_out(home, [trade(TO_WETH, USDC, WETH, 1000), trade(TO_LINK, WETH, LINK, 990)], most_parts=48)
+    assert not home.stranded
