@@ -42,7 +42,7 @@ HISTORY_SEEDS = 3
 """Of what happens between two days: the prices are the same."""
 SPLIT = "2021-01-01"
 PERIODS = {"history to 2020": (None, SPLIT), "history 2021-2022": (SPLIT, None)}
-WIDTHS = (0.015, 0.04)
+WIDTHS = (0.015, 0.027, 0.04)
 """Of the bands that the drift models are about."""
 MODEL_SEED = 999_983
 """Of the path that the models for synthetic markets are trained on; no other path has it."""
@@ -75,20 +75,20 @@ def strategies(models: Sequence[Path]) -> dict[str, Any]:
     drift = [{"kind": "forecast", "model": json.loads(model.read_text(encoding="utf-8"))} for model in models]
     return {
         "band": {"grid": {"trigger.absolute": [0.015, 0.025, 0.04]}},
-        "relative band": {"changes": {"trigger": {"kind": "band"}}, "grid": {"trigger.relative": [0.12, 0.25]}},
+        "relative band": {"changes": {"trigger": {"kind": "band"}}, "grid": {"trigger.relative": [0.12, 0.18, 0.25]}},
         "calendar": {
             "changes": {"trigger": {"kind": "calendar"}},
             "grid": {"trigger.every_seconds": [4 * DAY, 9 * DAY, 18 * DAY]},
         },
         "volatility band": {
             "changes": {"trigger": {"kind": "volatility_band"}, "horizon_seconds": 30 * DAY},
-            "grid": {"trigger.cost": [0.0003, 0.02]},
+            "grid": {"trigger.cost": [0.0003, 0.003, 0.02]},
         },
         **{
             f"forecast {width:.3f}": {"changes": {"trigger": trigger}}
             for width, trigger in zip(WIDTHS, drift, strict=True)
         },
-        "score": {"changes": {"trigger": score}, "grid": {"trigger.threshold": [0.35, 1.0]}},
+        "score": {"changes": {"trigger": score}, "grid": {"trigger.threshold": [0.35, 0.6, 1.0]}},
         "always": {"changes": {"trigger": {"kind": "always"}}, "grid": {"tracking_penalty": [0.05, 0.25]}},
     }
 
