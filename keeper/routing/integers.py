@@ -59,6 +59,14 @@ class Ledger:
         """Raw units that can be spent now."""
         return self.balances.get(token, 0) + self.change.get(token, 0)
 
+    @property
+    def stranded(self) -> bool:
+        """Whether more than rounding is left of a token that should only pass through."""
+        came = Counter[str]()
+        for swap in self.swaps:
+            came[swap.token_out] += swap.amount_out
+        return any(self.change[token] * _ROUNDING > came[token] for token in came if token not in self.balances)
+
     def swap(self, trade: Trade, amount_in: int) -> bool:
         """Carry out so much of a trade; whether the pool paid anything."""
         pool = self.pools[trade.pool]
@@ -227,9 +235,8 @@ class _Run:
             if token in self.ledger.balances or here <= 0:
                 continue
             ways = [trade for trade in self.trades if trade.token_in == token and trade.token_out in steps]
-            way = min(ways, key=lambda trade: steps[trade.token_out], default=None)
-            if way is not None:
-                self.ledger.swap(way, here)
+            # A pool at the end of its liquidity takes nothing more; another one does.
+            any(self.ledger.swap(way, here) for way in sorted(ways, key=lambda trade: steps[trade.token_out]))
 
     def steps_to_basket(self) -> dict[str, int]:
         """Swaps from each token to the basket, by the planned trades."""

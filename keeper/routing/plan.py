@@ -309,7 +309,7 @@ def optimise(problem: Problem) -> Plan:
     for _ in range(_ROUNDS):
         trades, curves = _trades(problem, market, selection.solution)
         trial, plan, undone = _simulated(problem, ledger, trades)
-        improved = plan.swaps and plan.worth > best.worth + _WORTHWHILE * problem.nav_usd
+        improved = plan.swaps and not trial.stranded and plan.worth > best.worth + _WORTHWHILE * problem.nav_usd
         if improved:
             best, ledger = plan, trial
         if not undone and (not improved or (stuck == allowed).all()):

@@ -95,7 +95,7 @@ def test_a_tour_is_finished_in_whatever_order_its_trades_are_listed(steps, rando
     for swap in book.swaps:
         spent[swap.pool] += swap.amount_in
     # In another order fees fall elsewhere, so a part of a fee per trade may go astray.
-    assert all(spent[trade.pool] >= 0.97 * trade.amount_in for trade in trades)
+    assert all(spent[trade.pool] >= 0.9 * trade.amount_in for trade in trades)
 
 
 def test_a_circle_of_tokens_that_the_vault_does_not_have_is_given_up():
@@ -161,3 +161,12 @@ def test_the_books_always_balance(entries, dollars):
         here[swap.token_out] = here.get(swap.token_out, 0) + swap.amount_out
     assert {token: here.get(token, 0) - book.sent.get(token, 0) for token in book.change} == book.change
     assert all(amount <= book.balances[token] for token, amount in book.sent.items())
+
+
+def test_a_token_that_should_only_pass_through_and_does_not_is_stranded():
+    book = ledger(usdc=USDC.amount(1e5))
+    carry_out(book, [trade(TO_WETH, USDC, WETH, 1000), trade(TO_LINK, WETH, LINK, 990)], most_parts=48)
+    assert book.stranded  # LINK is no asset here, and nothing leads on
+    home = ledger(usdc=USDC.amount(1e5), link=0)
+    carry_out(home, [trade(TO_WETH, USDC, WETH, 1000), trade(TO_LINK, WETH, LINK, 990)], most_parts=48)
+    assert not home.stranded
