@@ -16,7 +16,7 @@ FORGE = $$(ls node_modules/@foundry-rs/forge-*/bin/forge | head -n 1)
 
 SOURCES := $(shell find contracts -name '*.sol' -not -path '*/.cache/*')
 
-.PHONY: help setup demo test test-contracts test-python test-fork fuzz coverage mutate prove slither audit bench-gas bench-routing bench-vaults bench-backtest chaos soak check format clean lock
+.PHONY: help setup demo test test-contracts test-python test-fork fuzz coverage mutate prove slither audit bench-gas bench-routing bench-vaults bench-backtest study chaos soak check format clean lock
 
 help: ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ bench-vaults: setup ## 100 vaults of 8 assets among 60 pools in one process: tim
 
 bench-backtest: setup ## how many steps and batches a second the simulation makes, and that its memory stays constant
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.backtest
+
+study: setup ## every trigger on synthetic paths and real prices: cost at the same tracking error (an hour; resumable)
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.strategies
 
 chaos: setup ## 300 kills, every kind of fault and a soak: is anything sent twice, lost, or left to a person? (minutes)
 	@$(BIN)/python benchmarks/chaos.py
