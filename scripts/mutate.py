@@ -234,6 +234,9 @@ class Project:
         ignored = shutil.ignore_patterns(".cache", "devnet", "invariants", "symbolic")
         for name in ("contracts", "tests/contracts"):
             shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+        # Of what only the devnet needs, the tests use this.
+        (folder / "contracts/devnet").mkdir()
+        shutil.copy(ROOT / "contracts/devnet/DevShare.sol", folder / "contracts/devnet")
         shutil.copy(ROOT / "foundry.toml", folder)
         for name in ("node_modules", ".ballast"):
             (folder / name).symlink_to((ROOT / name).resolve())
