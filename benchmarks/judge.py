@@ -127,9 +127,11 @@ def verdict(samples: Mapping[str, Sample], default: str, seed: int = 1) -> dict[
     """Every market by itself, and all synthetic ones together."""
     found: dict[str, Any] = {}
     together: list[tuple[Floats, Floats]] = []
-    names: list[str] = []
-    for number, (market, sample) in enumerate(samples.items()):
-        names = list(sample.costs)
+    # Whatever order a market has them in.
+    names = sorted(next(iter(samples.values())).costs)
+    for number, (market, unsorted) in enumerate(samples.items()):
+        costs, squares = ({name: part[name] for name in names} for part in (unsorted.costs, unsorted.squares))
+        sample = Sample(costs, squares, unsorted.days)
         frontiers = sample.frontiers(np.arange(sample.count))
         level = level_of(frontiers)
         observed, drawn = draws_of(sample, level, seed + number)

@@ -29,8 +29,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "strategies.json"
 DOC = ROOT / "docs" / "strategies.md"
 BEGIN, END = "<!-- made by `make study` from benchmarks/strategies.json -->", "<!-- end -->"
-DEFAULT = "band"
-"""The trigger of examples/keeper.yaml, and of `keeper backtest` where none is given."""
+DEFAULT = "relative band"
+"""The kind of trigger of examples/keeper.yaml, and of `keeper backtest` where none is given."""
 DATA = Path(os.environ.get("BALLAST_DATA", ROOT.parent / "shared" / "data"))
 DAY = 86_400
 

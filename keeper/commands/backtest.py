@@ -162,8 +162,9 @@ def _entries(policy_path: Path | None, compared: Sequence[Path]) -> list[Entry]:
     entries: list[Entry] = []
     for path in (policy_path, *compared):
         if path is None:
-            band = Band(absolute=Decimal("0.03"), relative=Decimal("0.25"))
-            name, policy = DEFAULT, Policy(trigger=band, tracking_penalty=0.1)
+            # That of examples/keeper.yaml; docs/strategies.md says why.
+            band = Band(relative=Decimal("0.15"))
+            name, policy = DEFAULT, Policy(trigger=band, tracking_penalty=0.5, feed_deviation=Decimal("0.01"))
         else:
             name, policy = "".join(c if c.isalnum() or c in "._-" else "-" for c in path.stem), read_policy(path)
             name = name.lstrip("._-") or "policy"
