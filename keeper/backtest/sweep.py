@@ -478,7 +478,7 @@ def _spread(
         try:
             where = scheduler or stack.enter_context(
                 dask.LocalCluster(
-                    n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
+                    n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=logging.ERROR
                 )
             )
             client = stack.enter_context(dask.Client(where, timeout=_PATIENCE))

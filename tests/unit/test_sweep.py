@@ -169,7 +169,9 @@ def test_a_scheduler_that_is_not_there_is_one_clear_line(tmp_path, capsys, monke
 def test_a_cluster_by_address_gives_what_this_machine_gives(tmp_path):
     wanted = loaded(tmp_path)[:2]
     results = Results(tmp_path / "out")
-    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, processes=False) as there:
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0", processes=False
+    ) as there:
         assert run_sweep(wanted, results, lambda *_: None, scheduler=there.scheduler_address) == []
     assert [entry["metrics"] for entry in results.of(wanted)] == [run_cell(cell.spec)["metrics"] for cell in wanted]
     results.close()
