@@ -56,17 +56,19 @@ class Sample:
         }
 
 
-def level_of(frontiers: Mapping[str, tuple[Floats, Floats]]) -> float:
-    """The tracking variance in the middle, in logarithm, of what every strategy reaches.
+def level_of(frontiers: Mapping[str, tuple[Floats, Floats]], default: str) -> tuple[float, list[str]]:
+    """The tracking variance in the middle, in logarithm, of what all strategies reach, and which those are.
 
-    Raises:
-        ValueError: there is none.
+    Where there is none for all, the strategy is left out that begins last, or if that is the default, ends first.
     """
-    low = max(float(variance.min()) for variance, _ in frontiers.values())
-    high = min(float(variance.max()) for variance, _ in frontiers.values())
-    if low >= high:
-        raise ValueError(f"no tracking variance is reached by all: {low:.3g} is above {high:.3g}")
-    return exp((log(low) + log(high)) / 2)
+    names = list(frontiers)
+    while True:
+        first = max(names, key=lambda name: float(frontiers[name][0].min()))
+        last = min(names, key=lambda name: float(frontiers[name][0].max()))
+        low, high = float(frontiers[first][0].min()), float(frontiers[last][0].max())
+        if low <= high:
+            return exp((log(low) + log(high)) / 2), names
+        names.remove(last if first == default else first)
 
 
 def read_off(variance: Floats, cost: Floats, level: float) -> float:
@@ -126,15 +128,18 @@ def judge(names: Sequence[str], default: str, observed: Floats, drawn: Floats) -
 def verdict(samples: Mapping[str, Sample], default: str, seed: int = 1) -> dict[str, Any]:
     """Every market by itself, and all synthetic ones together."""
     found: dict[str, Any] = {}
-    together: list[tuple[Floats, Floats]] = []
+    together: list[tuple[list[str], Floats, Floats]] = []
     # Whatever order a market has them in.
     names = sorted(next(iter(samples.values())).costs)
     for number, (market, unsorted) in enumerate(samples.items()):
         costs, squares = ({name: part[name] for name in names} for part in (unsorted.costs, unsorted.squares))
         sample = Sample(costs, squares, unsorted.days)
         frontiers = sample.frontiers(np.arange(sample.count))
-        level = level_of(frontiers)
-        observed, drawn = draws_of(sample, level, seed + number)
+        level, reaching = level_of(frontiers, default)
+        reached = Sample(
+            {name: costs[name] for name in reaching}, {name: squares[name] for name in reaching}, unsorted.days
+        )
+        observed, drawn = draws_of(reached, level, seed + number)
         found[market] = {
             "observations": sample.count,
             "tracking_error": _short(sqrt(level)),
@@ -145,13 +150,17 @@ def verdict(samples: Mapping[str, Sample], default: str, seed: int = 1) -> dict[
                 ]
                 for name, (variance, cost) in frontiers.items()
             },
-            **judge(names, default, observed, drawn),
+            "out_of_reach": [name for name in names if name not in reaching],
+            **judge(reaching, default, observed, drawn),
         }
         if not sample.days:
-            together.append((observed, drawn))
+            together.append((reaching, observed, drawn))
     if len(together) > 1:
-        observed, drawn = (np.mean([part[k] for part in together], axis=0) for k in (0, 1))
-        found["all regimes"] = judge(names, default, observed, drawn)
+        common = [name for name in names if all(name in reaching for reaching, _, _ in together)]
+        places = [[reaching.index(name) for name in common] for reaching, _, _ in together]
+        observed = np.mean([part[at] for at, (_, part, _) in zip(places, together, strict=True)], axis=0)
+        drawn = np.mean([part[:, at] for at, (_, _, part) in zip(places, together, strict=True)], axis=0)
+        found["all regimes"] = judge(common, default, observed, drawn)
     return found
 
 

@@ -264,6 +264,8 @@ def tables(summary: Mapping[str, Any]) -> str:
                     f"| {trigger} | {cost} | {row['saves_bp']:+.1f} ({row['from_bp']:+.1f} to {row['to_bp']:+.1f}) |"
                     f" {row['p']:.3f} | {row['p_holm']:.3f} | {row['detectable_bp']:.1f} |"
                 )
+        if market.get("out_of_reach"):
+            lines += ["", f"At no setting that near: {', '.join(market['out_of_reach'])}."]
         beaten = f"beaten by {', '.join(market['beaten_by'])}" if market["beaten_by"] else "not beaten"
         lines += [
             "",

@@ -1,12 +1,16 @@
 """The study of strategies: its judge finds what is there and nothing else, and its page says what was measured."""
 
+import json
+
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import strategies as study
 from benchmarks.judge import Sample, level_of, read_off, verdict
+from keeper.chain.artifacts import ROOT
 
 RANDOM = np.random.default_rng(7)
 
@@ -90,9 +94,31 @@ def test_the_order_of_the_settings_does_not_matter(variances, level):
     assert read_off(variance, cost, level) == pytest.approx(read_off(variance[back], cost[back], level))
 
 
-def test_strategies_that_share_no_tracking_error_are_not_compared():
-    with pytest.raises(ValueError, match="no tracking variance is reached by all"):
-        level_of({"a": (np.array([1.0, 2.0]), np.ones(2)), "b": (np.array([3.0, 4.0]), np.ones(2))})
+def spread(*variances):
+    return np.array(variances), np.ones(len(variances))
+
+
+def test_the_level_is_in_the_middle_of_what_all_reach():
+    level, names = level_of({"a": spread(1.0, 4.0), "b": spread(2.0, 8.0)}, "a")
+    assert level == pytest.approx(8**0.5)
+    assert names == ["a", "b"]
+
+
+@pytest.mark.parametrize("default", ["a", "b"])
+def test_a_strategy_that_reaches_no_common_level_is_left_out_and_never_the_default(default):
+    found = {"a": spread(1.0, 2.0), "b": spread(1.5, 3.0), "far": spread(5.0, 6.0)}
+    level, names = level_of(found, default)
+    assert names == ["a", "b"]
+    assert level == pytest.approx(3**0.5)
+    assert level_of({"near": spread(0.1, 0.2), "a": spread(1.0, 2.0)}, "a")[1] == ["a"]
+
+
+def test_who_is_out_of_reach_is_told():
+    near = sample({"x": 0.0, "y": 0.0})
+    far = Sample(near.costs, near.squares | {"y": near.squares["y"] * 100}, False)
+    market = verdict({"m": far}, "default")["m"]
+    assert market["out_of_reach"] == ["y"]
+    assert market["strategies"].keys() == {"default", "x"}
 
 
 def entry(strategy, point, seed, cost, error, *, daily=None):
@@ -116,3 +142,31 @@ def test_days_are_a_year_s_cost_and_squared_active_return():
     assert market.days
     assert market.costs["band"].ravel().tolist() == [730.0, 0.0]
     assert market.squares["band"].ravel().tolist() == [pytest.approx(0.0365)] * 2
+
+
+@pytest.fixture
+def measured():
+    return json.loads(study.RESULT.read_text())
+
+
+def test_the_page_says_what_the_run_measured(measured):
+    text = study.DOC.read_text()
+    assert text.count(study.BEGIN) == text.count(study.END) == 1
+    shown = text.partition(study.BEGIN)[2].partition(study.END)[0]
+    assert shown.strip() == study.tables(measured).strip()
+
+
+def test_the_default_was_not_beaten_and_is_the_one_that_is_shipped(measured):
+    assert measured["beaten_by"] == []
+    assert measured["default"] == study.DEFAULT == "relative band"
+    shipped = yaml.safe_load((ROOT / "examples" / "keeper.yaml").read_text())["policy"]
+    assert shipped["trigger"].keys() == {"kind", "relative"}
+    assert shipped["trigger"]["kind"] == "band"
+    assert shipped["feed_deviation"] == study.POLICY["feed_deviation"]
+
+
+def test_the_study_was_as_large_as_it_says(measured):
+    markets = measured["markets"]
+    assert {*study.REGIMES, *study.PERIODS} <= markets.keys()
+    assert all(markets[regime]["observations"] >= 200 for regime in study.REGIMES)
+    assert measured["runs"] >= 4 * 200 * 20
