@@ -27,6 +27,17 @@ def config_option(command: Command) -> Command:
     )(command)
 
 
+def prices_option(command: Command) -> Command:
+    """`--prices`, where there is nothing to do without a price file."""
+    return click.option(
+        "--prices",
+        "prices_path",
+        required=True,
+        type=click.Path(path_type=Path),
+        help="CSV (also .gz) or Parquet: time, symbol, close.",
+    )(command)
+
+
 def price_options(command: Command) -> Command:
     """`--name` and `--fill-gaps`, the same on every command that reads a price file."""
     command = click.option(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 import yaml
 
-from keeper.commands.options import as_json, called, price_options, print_json
+from keeper.commands.options import as_json, called, price_options, prices_option, print_json
 from keeper.domain.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,13 +23,7 @@ KINDS = ("fixed", "equal", "cap_weighted", "inverse_volatility", "risk_parity", 
 
 
 @click.command()
-@click.option(
-    "--prices",
-    "prices_path",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="CSV (also .gz) or Parquet: time, symbol, close.",
-)
+@prices_option
 @click.option(
     "--method",
     "method_name",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keeper.commands.options import as_json, called, price_options
+from keeper.commands.options import as_json, called, price_options, prices_option
 from keeper.domain.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,13 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option(
-    "--prices",
-    "prices_path",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="CSV (also .gz) or Parquet: time, symbol, close.",
-)
+@prices_option
 @click.option(
     "--kind",
     required=True,
