@@ -237,3 +237,13 @@ def policy(**changes: Any) -> Policy:
 def as_file(snapshot: Snapshot) -> Any:
     """The snapshot as the JSON of its file."""
     return json.loads(snapshot.model_dump_json())
+
+
+class Clock:
+    """Seconds since 1970, as told."""
+
+    def __init__(self, now: float = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now

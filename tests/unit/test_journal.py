@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from builders import USDC, WETH, address, policy, snapshot, v2_pool
+from builders import USDC, WETH, Clock, address, policy, snapshot, v2_pool
 from sqlalchemy import func, select, update
 
 from keeper.domain import InputError
@@ -18,16 +18,6 @@ VAULT = "0x" + "Aa" * 20
 SIGNER = "0x" + "Bb" * 20
 BORN = "0x" + "01" * 32
 WIDEST = 2**256 - 1
-
-
-class Clock:
-    """Seconds since 1970, as told."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def skewed(price_change: int = 0, target: float = 0.5) -> Any:
@@ -45,7 +35,7 @@ def facts_of(seen: Any) -> Any:
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1_800_000_000)
 
 
 @pytest.fixture

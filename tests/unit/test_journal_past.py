@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from builders import NOW, POOLS, USDC, WETH, at, policy, snapshot
+from builders import NOW, POOLS, USDC, WETH, Clock, at, policy, snapshot
 from sqlalchemy import func, select, update
 
 from keeper.domain import Programme
@@ -13,14 +13,6 @@ from keeper.submit.journal import DAY, Intent, Journal, Outcome, Retention, Stat
 VAULT, SIGNER, BORN = "0x" + "Aa" * 20, "0x" + "Bb" * 20, "0x" + "01" * 32
 BASKET = {USDC: (0.6, 0.5), WETH: (0.4, 0.5)}
 PROGRAMME = Programme(slices=3, done=1, interval=600, next_at=NOW, deadline=NOW + 3600, goal_drift=0)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

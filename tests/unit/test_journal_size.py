@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import NOW, USDC, WETH, address, policy, snapshot, v2_pool
+from builders import NOW, USDC, WETH, Clock, address, policy, snapshot, v2_pool
 
 from keeper.domain import Closes, Decision, Past, Policy, Snapshot
 from keeper.policy import decide
@@ -18,16 +18,6 @@ from keeper.submit.signer import SignedTransaction
 BLOCK, HOUR, YEAR = 12, 3600, 365 * DAY
 WINDOW = HOUR
 GIGABYTE = 10**9
-
-
-class Clock:
-    """Seconds since 1970, as told."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

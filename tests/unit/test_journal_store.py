@@ -14,6 +14,7 @@ import postgres as postgres_server
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from builders import Clock
 from sqlalchemy import URL, create_engine, event, func, select
 from sqlalchemy.pool import NullPool
 
@@ -26,19 +27,9 @@ VAULT, BORN = "0x" + "Aa" * 20, "0x" + "01" * 32
 FOREVER = 10**9
 
 
-class Clock:
-    """Seconds since 1970, as told."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1_800_000_000)
 
 
 @pytest.fixture
