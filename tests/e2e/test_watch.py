@@ -105,9 +105,12 @@ class Running:
 
 @pytest.fixture
 def live(place, request) -> Iterator[Running]:
+    # A node that mines by itself does so a moment after it has answered: a tick waits for that, or it ends as "sent".
+    patience = 10
     if "manual_mining" in request.fixturenames:
         request.getfixturevalue("manual_mining")
-    place.configure(interval_seconds=0.01, sending={"timeout_seconds": 0, "poll_seconds": 0.01})
+        patience = 0
+    place.configure(interval_seconds=0.01, sending={"timeout_seconds": patience, "poll_seconds": 0.01})
     found = Running(place.path, place.signer)
     yield found
     found.close()
