@@ -194,8 +194,8 @@ class ConcentratedPool(TwoTokenPool):
         self._check_arguments(zero_for_one, 1, sqrt_price_x96)
         self._check_window(sqrt_price_x96)
         tick = tick_at_sqrt_price(sqrt_price_x96)
-        if sqrt_price_at_tick(tick) == sqrt_price_x96:
-            # On a tick it matters from where the price came, and whether the contract stops there.
+        if tick % self.tick_spacing == 0 and sqrt_price_at_tick(tick) == sqrt_price_x96:
+            # On a tick where the contract may stop it matters whether it does, and from where the price came.
             return self.swap_exact(zero_for_one, 2**255 - 1, sqrt_price_x96)[2]
         before, after = bisect_right(self._indexes, self.tick), bisect_right(self._indexes, tick)
         liquidity = self.liquidity

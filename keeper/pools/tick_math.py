@@ -15,6 +15,9 @@ MAX_SQRT_PRICE = 1461446703485210103287273052203988822378723970342
 """Price at `MAX_TICK`; a swap's limit must stay below it."""
 
 Q96 = 2**96
+_LOG_Q96, _LOG_BASE = log(Q96), log(1.0001)
+_NEAR = 1e-3
+"""Part of a tick within which a float does not tell on which side of the tick a price is."""
 
 
 def _powers() -> tuple[int, ...]:
@@ -54,8 +57,12 @@ def tick_at_sqrt_price(sqrt_price_x96: int) -> int:
     """
     if not MIN_SQRT_PRICE <= sqrt_price_x96 < MAX_SQRT_PRICE:
         raise ValueError(f"sqrt price {sqrt_price_x96} is outside [{MIN_SQRT_PRICE}, {MAX_SQRT_PRICE})")
-    # The logarithm is good to far less than a tick, so the estimate is at most one off.
-    tick = floor(2 * (log(sqrt_price_x96) - log(Q96)) / log(1.0001))
+    # The logarithm is good to a millionth of a tick, and rounding up moves the lowest prices by no more than five of
+    # them: only near a tick does the estimate need to be checked.
+    estimate = 2 * (log(sqrt_price_x96) - _LOG_Q96) / _LOG_BASE
+    tick = floor(estimate)
+    if _NEAR < estimate - tick < 1 - _NEAR:
+        return tick
     tick = min(max(tick, MIN_TICK), MAX_TICK - 1)
     if sqrt_price_at_tick(tick) > sqrt_price_x96:
         return tick - 1
