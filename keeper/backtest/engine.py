@@ -29,7 +29,7 @@ from keeper.domain import (
     VaultState,
 )
 from keeper.domain.limits import VaultLimits
-from keeper.market.feeds import ANSWER, Feeds, Leg, Path, answer_of
+from keeper.market.feeds import ANSWER, Feeds, Path, Way, answer_of
 from keeper.market.gas import GasMeter
 from keeper.market.source import Prices
 from keeper.market.venues import Flow, TradingPool, Venues, open_pool
@@ -226,26 +226,24 @@ class World:
     def move(self, time: int, prices: Floats) -> list[Flow]:
         """Market, feeds and pools go to the next row; returns what the market did to the pools."""
         self.fees = self.gas.at(time)
-        gas_usd = self.gas_usd(self.setup.frictions.arbitrage_gas_units)
-        for leg in self.path.to(time, np.log(prices)):
-            self._go(leg, gas_usd)
+        self._go(self.path.to(time, np.log(prices)))
         self.prices = prices
-        self.number += 1
         return self.venues.settle()
 
     def move_part(self, at: int, time: int, prices: Floats) -> list[Flow]:
         """As `move`, as far as a moment before the next row."""
         self.fees = self.gas.at(at)
-        self._go(self.path.through(at, time, np.log(prices)), self.gas_usd(self.setup.frictions.arbitrage_gas_units))
+        self._go(self.path.through(at, time, np.log(prices)))
         self.prices = np.exp(self.path.log_prices)
-        self.number += 1
         return self.venues.settle()
 
-    def _go(self, leg: Leg, gas_usd: float) -> None:
-        at = int(leg.times[-1])
-        self.venues.move(at - self.time, leg.log_prices[-1], gas_usd)
-        self._stale.update(place for place in self.feeds.look(leg) if place < len(self.balances))
-        self.time = at
+    def _go(self, way: Way) -> None:
+        ends = way.times[way.ends]
+        gas_usd = self.gas_usd(self.setup.frictions.arbitrage_gas_units)
+        self.venues.move(np.diff(ends, prepend=self.time), way.log_prices[way.ends], gas_usd)
+        self._stale.update(place for place in self.feeds.look(way) if place < len(self.balances))
+        self.time = int(ends[-1])
+        self.number += 1
 
     def gas_usd(self, units: int) -> float:
         """What so many units of gas cost now, at the market's price of the native token."""

@@ -7,8 +7,9 @@ apart, at a Brownian bridge between them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
+from itertools import pairwise
 from math import exp, sqrt
 from typing import Annotated, NamedTuple
 
@@ -37,6 +38,7 @@ _DECAY = 0.94
 """Of the moving average that a bridge takes its variance from (RiskMetrics)."""
 _COMMON = 0.6
 """Correlation of any two assets inside a step."""
+_ONLY = np.zeros(1, dtype=np.int64)
 
 
 class FeedTerms(Model):
@@ -50,12 +52,13 @@ class FeedTerms(Model):
     )
 
 
-class Leg(NamedTuple):
-    """A part of the way between two rows, at most an hour long: the times and log prices that are known of it, of
-    shapes (points,) and (points, tokens), in order; the last point is its end."""
+class Way(NamedTuple):
+    """The way to a row, or as far as a moment before it, in legs of at most an hour: the times and log prices that are
+    known of it, of shapes (points,) and (points, tokens), in order, and which points end a leg, shape (legs,)."""
 
     times: Ints
     log_prices: Floats
+    ends: Ints
 
 
 class Path:
@@ -71,39 +74,36 @@ class Path:
         self._variance: Floats | None = None  # of log price, a second
         self._seen = time
 
-    def to(self, time: int, log_prices: Floats) -> Iterator[Leg]:
-        """The legs of the way to the next row."""
-        while time - self.time > _LEG:
-            legs = -(-(time - self.time) // _LEG)
-            yield self.through(self.time + (time - self.time) // legs, time, log_prices)
-        yield self._walk(time, log_prices, time, log_prices)
+    def to(self, time: int, log_prices: Floats) -> Way:
+        """The way to the next row."""
+        now, ends = self.time, []
+        while time - now > _LEG:
+            now += (time - now) // -(-(time - now) // _LEG)
+            ends.append(now)
+        way = self._walk([*ends, time], time, log_prices)
         self._seen = time
+        return way
 
-    def through(self, at: int, time: int, log_prices: Floats) -> Leg:
-        """The leg to a moment before the next row, at most an hour ahead."""
-        past, left = at - self.time, time - at
-        variance = self._variance_to(time, log_prices) * (past * left / (past + left))
-        middle = self.log_prices + (log_prices - self.log_prices) * (past / (past + left))
-        normals = _correlated(self._normals(1)[0])
-        return self._walk(at, middle + np.sqrt(variance) * normals, time, log_prices)
+    def through(self, at: int, time: int, log_prices: Floats) -> Way:
+        """The way to a moment before the next row, in one leg."""
+        return self._walk([at], time, log_prices)
 
-    def _walk(self, at: int, there: Floats, time: int, log_prices: Floats) -> Leg:
-        """The leg to where the way is known to lead."""
-        span = at - self.time
-        points = -(-span // _GRAIN)
-        if points > 1:
-            deviation = np.sqrt(self._variance_to(time, log_prices) * (span / points))
-            way = _bridge(self.log_prices, there, deviation, self._normals(points))
-            leg = Leg(self.time + span * np.arange(1, points + 1) // points, way)
+    def _walk(self, ends: Sequence[int], time: int, log_prices: Floats) -> Way:
+        """The legs that end at these times, the last of them no later than the next row."""
+        points = [-(-(end - start) // _GRAIN) for start, end in pairwise((self.time, *ends))]
+        if points == [1] and ends[0] == time:
+            way = Way(np.array([time]), log_prices[None, :], _ONLY)
         else:
-            leg = Leg(np.array([at]), there[None, :])
-        self.time, self.log_prices = at, there
-        return leg
-
-    def _normals(self, count: int) -> Floats:
-        """Standard normal numbers of shape (count, 1 + tokens): what is common, and what is each token's own."""
-        normals: Floats = self._random.standard_normal((count, 1 + len(self.log_prices)))
-        return normals
+            # One for where a leg ends, if that is not known; one for each point that a bridge leads through.
+            draws = sum(points) - points.count(1) + sum(end < time for end in ends)
+            normals = self._random.standard_normal((draws, 1 + len(log_prices)))
+            variance = self._variance_to(time, log_prices)
+            times, prices = _legs(
+                self.time, np.array(ends), np.array(points), time, self.log_prices, log_prices, variance, normals
+            )
+            way = Way(times, prices, np.cumsum(points) - 1)
+        self.time, self.log_prices = ends[-1], way.log_prices[-1]
+        return way
 
     def _variance_to(self, time: int, log_prices: Floats) -> Floats:
         """Of log price, a second, including the move to the next row; once for each row."""
@@ -117,6 +117,44 @@ class Path:
 
 
 @kernel
+def _legs(  # noqa: PLR0917  a kernel takes no keywords
+    now: int,
+    ends: Ints,
+    counts: Ints,
+    time: int,
+    before: Floats,
+    there: Floats,
+    variance: Floats,
+    normals: Floats,
+) -> tuple[Ints, Floats]:
+    """Legs from ``now`` to each of ``ends`` in ``counts`` points, on the way to ``there`` at ``time``.
+
+    ``variance`` is that of log price, a second. Returns times and log prices of shape (points,) and (points, tokens).
+    """
+    times = np.empty(counts.sum(), dtype=np.int64)
+    way = np.empty((len(times), len(before)))
+    first = row = 0
+    for leg in range(len(ends)):
+        at, points = ends[leg], counts[leg]
+        span, left = at - now, time - at
+        end = there
+        if left > 0:
+            between = variance * (span * left / (span + left))
+            end = before + (there - before) * (span / (span + left)) + np.sqrt(between) * _correlated(normals[row])
+            row += 1
+        if points > 1:
+            deviation = np.sqrt(variance * (span / points))
+            _bridge(before, end, deviation, normals[row : row + points], way[first : first + points])
+            row += points
+        way[first + points - 1] = end
+        for k in range(points):
+            times[first + k] = now + span * (k + 1) // points
+        first += points
+        now, before = at, end
+    return times, way
+
+
+@kernel
 def _correlated(normals: Floats) -> Floats:
     """Standard normal numbers any two of which are correlated, from a common one and each one's own."""
     mixed: Floats = sqrt(_COMMON) * normals[0] + sqrt(1 - _COMMON) * normals[1:]
@@ -124,18 +162,17 @@ def _correlated(normals: Floats) -> Floats:
 
 
 @kernel
-def _bridge(before: Floats, there: Floats, deviation: Floats, normals: Floats) -> Floats:
-    """A Brownian bridge of shape (points, tokens); ``deviation`` is that of one point's step."""
+def _bridge(before: Floats, there: Floats, deviation: Floats, normals: Floats, way: Floats) -> None:
+    """Writes a Brownian bridge of shape (points, tokens); ``deviation`` is that of one point's step."""
     points = len(normals)
-    way = np.empty((points, len(before)))
     walked = np.zeros(len(before))
     for k in range(points):
-        walked += deviation * _correlated(normals[k])
-        way[k] = walked
+        for i in range(len(before)):
+            walked[i] += deviation[i] * (sqrt(_COMMON) * normals[k, 0] + sqrt(1 - _COMMON) * normals[k, 1 + i])
+            way[k, i] = walked[i]
     for k in range(points):
-        way[k] += before + (k + 1) / points * (there - before - walked)
-    way[points - 1] = there
-    return way
+        for i in range(len(before)):
+            way[k, i] += before[i] + (k + 1) / points * (there[i] - before[i] - walked[i])
 
 
 class Feeds:
@@ -165,11 +202,11 @@ class Feeds:
         self.updated_at: list[int] = self._updated_at.tolist()
         self.prices = [answer * _ANSWER_TO_WAD for answer in self.answers]
 
-    def look(self, leg: Leg) -> list[int]:
-        """Lets every feed answer that has reason to in this leg; returns the places of those that did."""
+    def look(self, way: Way) -> list[int]:
+        """Lets every feed answer that has reason to on the way; returns the places of those that did."""
         answered = _look(
-            leg.times,
-            leg.log_prices,
+            way.times,
+            way.log_prices,
             self.bias,
             self.frozen,
             self._deviation,
@@ -177,11 +214,9 @@ class Feeds:
             self._answers,
             self._updated_at,
         )
-        places: list[int] = np.flatnonzero(answered).tolist()
-        for place in places:
-            answer = int(self._answers[place])
-            self.answers[place], self.prices[place] = answer, answer * _ANSWER_TO_WAD
-            self.updated_at[place] = int(self._updated_at[place])
+        places: list[int] = answered.nonzero()[0].tolist()
+        if places:
+            self._read()
         return places
 
 
@@ -201,7 +236,7 @@ def _look(  # noqa: PLR0917  a kernel takes no keywords
     answers: Ints,
     updated_at: Ints,
 ) -> Flags:
-    """Goes through a leg; writes ``answers`` and ``updated_at``, and returns which feeds answered."""
+    """Goes the way; writes ``answers`` and ``updated_at``, and returns which feeds answered."""
     answered = np.zeros(len(bias), dtype=np.bool_)
     for k in range(len(times)):
         for i in range(len(bias)):

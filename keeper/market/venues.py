@@ -200,42 +200,39 @@ class Venues:
         self._log_pool[j], self._log_depth[j] = self._state(j)
         self._changed = True
 
-    def move(self, seconds: int, log_prices: Floats, gas_usd: float) -> None:
-        """Lets the market go to ``log_prices`` in so many seconds, and flow and arbitrage with it.
+    def move(self, seconds: Ints, log_prices: Floats, gas_usd: float) -> None:
+        """Lets the market go to ``log_prices``, and flow and arbitrage with it, leg by leg.
 
-        ``gas_usd`` is what an arbitrage pays for gas. The pools themselves are left for `settle`.
+        The legs take so many ``seconds``, shape (legs,), and lead to log prices of shape (legs, tokens). ``gas_usd`` is
+        what an arbitrage pays for gas. The pools themselves are left for `settle`.
         """
         _follow(
             self._wanted,
             self._arbitraged,
             self._log_prices,
             log_prices,
+            seconds,
             self._i0,
             self._i1,
             self._log_depth,
             self._edge,
             self._kept,
-            self._draw(),
-            *self._law(float(seconds)),
+            self._draw(len(seconds)),
+            self._theta,
+            self._sigma,
             gas_usd,
         )
-        self._log_prices = log_prices
+        self._log_prices = log_prices[-1]
 
-    def _law(self, seconds: float) -> tuple[float, float, float]:
-        """What is left of x, how much of the market's move shows in it, and the deviation of the noise."""
-        theta, sigma = self._theta, self._sigma
-        if theta * seconds == 0:
-            return 1.0, 1.0, sigma * sqrt(seconds)
-        gone = -expm1(-theta * seconds)
-        return 1 - gone, gone / (theta * seconds), sigma * sqrt(-expm1(-2 * theta * seconds) / (2 * theta))
-
-    def _draw(self) -> Floats:
-        """One normal number for each pool. Drawn many at a time; the stream does not depend on how many."""
-        if self._drawn == len(self._normals):
-            self._normals, self._drawn = self._random.standard_normal((256, len(self.pools))), 0
-        row: Floats = self._normals[self._drawn]
-        self._drawn += 1
-        return row
+    def _draw(self, legs: int) -> Floats:
+        """Normal numbers of shape (legs, pools). Drawn many at a time; the stream does not depend on how many."""
+        left = self._normals[self._drawn :]
+        if len(left) < legs:
+            more = self._random.standard_normal((max(256, legs), len(self.pools)))
+            self._normals, self._drawn = np.concatenate((left, more)), 0
+        self._drawn += legs
+        rows: Floats = self._normals[self._drawn - legs : self._drawn]
+        return rows
 
     def settle(self) -> list[Flow]:
         """Swaps every pool to where the market has brought it, and places liquidity anew where it is time to."""
@@ -332,31 +329,44 @@ def _follow(  # noqa: PLR0917  a kernel takes no keywords
     arbitraged: Flags,
     before: Floats,
     log_prices: Floats,
+    seconds: Ints,
     place0: Ints,
     place1: Ints,
     log_depth: Floats,
     edge: Floats,
     kept: Floats,
     normals: Floats,
-    decay: float,
-    ramp: float,
-    spread: float,
+    theta: float,
+    sigma: float,
     gas_usd: float,
 ) -> None:
-    """Moves every pool with the market from ``before`` to ``log_prices``, by the formulas at the top of this module.
+    """Moves every pool with the market from ``before`` through ``log_prices``, by the formulas at the top of the module.
 
     ``wanted``, the log prices that flow and arbitrage bring the pools to, and ``arbitraged`` are written.
     """
-    for j in range(len(wanted)):
-        i0, i1 = place0[j], place1[j]
-        old, new = before[i0] - before[i1], log_prices[i0] - log_prices[i1]
-        x = decay * (wanted[j] - old) - ramp * (new - old) + spread * normals[j]
-        depth = np.exp(log_depth[j] + (log_prices[i0] + log_prices[i1]) / 2)
-        beyond = 2 * np.arccosh(1 + gas_usd * np.sqrt(kept[j]) / (2 * depth))
-        if abs(x) > edge[j] + beyond:
-            x = edge[j] if x > 0 else -edge[j]
-            arbitraged[j] = True
-        wanted[j] = x + new
+    for leg in range(len(seconds)):
+        decay, ramp, spread = _law(theta, sigma, float(seconds[leg]))
+        prices = log_prices[leg]
+        for j in range(len(wanted)):
+            i0, i1 = place0[j], place1[j]
+            old, new = before[i0] - before[i1], prices[i0] - prices[i1]
+            x = decay * (wanted[j] - old) - ramp * (new - old) + spread * normals[leg, j]
+            depth = np.exp(log_depth[j] + (prices[i0] + prices[i1]) / 2)
+            beyond = 2 * np.arccosh(1 + gas_usd * np.sqrt(kept[j]) / (2 * depth))
+            if abs(x) > edge[j] + beyond:
+                x = edge[j] if x > 0 else -edge[j]
+                arbitraged[j] = True
+            wanted[j] = x + new
+        before = prices
+
+
+@kernel
+def _law(theta: float, sigma: float, seconds: float) -> tuple[float, float, float]:
+    """What is left of x, how much of the market's move shows in it, and the deviation of the noise."""
+    if theta * seconds == 0:
+        return 1.0, 1.0, sigma * sqrt(seconds)
+    gone = -expm1(-theta * seconds)
+    return 1 - gone, gone / (theta * seconds), sigma * sqrt(-expm1(-2 * theta * seconds) / (2 * theta))
 
 
 def _input(reserve: int, move: float, kept: float) -> int:
