@@ -145,30 +145,31 @@ def positions(
     tick = tick_at_sqrt_price(price)
     placed = []
     left = BPS
-    for width, share in _STABLE if stable else _VOLATILE:
-        below, above = (width * jitter(f"{label}/{width}/{side}") // BPS for side in ("below", "above"))
-        lower = (tick - below) // spacing * spacing
-        upper = -(-(tick + above + 1) // spacing) * spacing
-        placed.append((lower, upper, share))
+    for below, above, share in _widths(label, stable):
+        placed.append(((tick - below) // spacing * spacing, -(-(tick + above + 1) // spacing) * spacing, share))
         left -= share
     limit = MAX_TICK // spacing * spacing
     placed.append((-limit, limit, left))
-    return [
-        Position(lower, upper, usd * share // BPS * 10**8 * _UNIT // _value(side0, side1, price, (lower, upper)))
-        for lower, upper, share in placed
-    ]
-
-
-def _value(side0: Side, side1: Side, price: int, ticks: tuple[int, int]) -> int:
-    """What `_UNIT` of liquidity in a range around `price` holds, in the feeds' units of money."""
-    lower, upper = (sqrt_price_at_tick(tick) for tick in ticks)
-    amount0 = _UNIT * Q96 * (upper - price) // (upper * price)
-    amount1 = _UNIT * (price - lower) // Q96
-    value: int = amount0 * side0.price // 10**side0.decimals + amount1 * side1.price // 10**side1.decimals
-    return value
+    unit0, unit1 = 10**side0.decimals, 10**side1.decimals
+    found = []
+    for lower, upper, share in placed:
+        # What `_UNIT` of liquidity holds in this range, in the feeds' units of money.
+        bottom, top = sqrt_price_at_tick(lower), sqrt_price_at_tick(upper)
+        amount0, amount1 = _UNIT * Q96 * (top - price) // (top * price), _UNIT * (price - bottom) // Q96
+        value = amount0 * side0.price // unit0 + amount1 * side1.price // unit1
+        found.append(Position(lower, upper, usd * share // BPS * 10**8 * _UNIT // value))
+    return found
 
 
 @lru_cache(maxsize=4096)
+def _widths(label: str, stable: bool) -> tuple[tuple[int, int, int], ...]:
+    """How far each position reaches below and above, in ticks, and the share of the money in it."""
+    return tuple(
+        (*(width * jitter(f"{label}/{width}/{side}") // BPS for side in ("below", "above")), share)
+        for width, share in (_STABLE if stable else _VOLATILE)
+    )
+
+
 def jitter(label: str) -> int:
     """A factor between 0.8 and 1.2 in basis points, the same for the same label on every machine."""
     digest = hashlib.sha256(label.encode()).digest()

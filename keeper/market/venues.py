@@ -237,26 +237,33 @@ class Venues:
     def settle(self) -> list[Flow]:
         """Swaps every pool to where the market has brought it, and places liquidity anew where it is time to."""
         move = self._wanted - self._log_pool
-        acting = np.flatnonzero((np.abs(move) > self._lump) | self._arbitraged).tolist()
+        acting = ((np.abs(move) > self._lump) | self._arbitraged).nonzero()[0].tolist()
         flows: list[Flow] = []
+        placed: list[int] = []
         if acting:
             moves, arbitraged = move.tolist(), self._arbitraged.tolist()
             # Lists while it goes on: a number is written into an array at many times the cost.
             log_pool, log_depth = self._log_pool.tolist(), self._log_depth.tolist()
+            away = [False] * len(moves) if self._venues is None else self._away(self._wanted).tolist()
             for j in acting:
-                flow = self._trade(j, moves[j], arbitraged[j])
+                flow = self._trade(j, moves[j], arbitraged[j], anew=away[j])
                 if flow is not None:
                     flows.append(flow)
                     log_pool[j], log_depth[j] = self._state(j)
+                    if away[j] and flow.sqrt_price_x96:
+                        placed.append(j)
             self._log_pool, self._log_depth = np.array(log_pool), np.array(log_depth)
             self._arbitraged[:] = False
             self._changed = True
         if self._venues is not None:
-            self._reanchor()
+            self._reanchor(placed)
         return flows
 
-    def _trade(self, j: int, move: float, arbitrage: bool) -> Flow | None:
-        """Brings pool j to a log price that is higher by ``move`` by one swap, if it is enough to change anything."""
+    def _trade(self, j: int, move: float, arbitrage: bool, *, anew: bool) -> Flow | None:
+        """Brings pool j to a log price that is higher by ``move`` by one swap, if it is enough to change anything.
+
+        ``anew``: its liquidity will be placed anew there, whatever the swap leaves of it.
+        """
         pool = self.pools[j]
         zero_for_one = move < 0
         if isinstance(pool, UniswapV2Pool):
@@ -271,6 +278,9 @@ class Venues:
         target = min(max(target, MIN_SQRT_PRICE + 1), MAX_SQRT_PRICE - 1)
         if target == pool.sqrt_price_x96:
             return None
+        if anew:
+            self.pools[j] = self._placed(j, pool, target)
+            return Flow(pool.name, zero_for_one, 0, target, arbitrage)
         try:
             self.pools[j] = pool.swap_to(target)
         except SwapError as error:
@@ -285,12 +295,18 @@ class Venues:
             return log1 - log0 - shift, (log0 + log1) / 2 - half_raw
         return 2 * log(pool.sqrt_price_x96 / Q96) - shift, log(pool.liquidity or 1) - half_raw
 
-    def _reanchor(self) -> None:
+    def _reanchor(self, placed: list[int]) -> None:
+        """Places liquidity anew where it is off; ``placed`` are pools whose liquidity has just been placed."""
         depth = self.depth()
-        off = np.abs(depth - self._anchor_depth) > _SLACK * self._anchor_depth
-        off |= np.abs(self._log_pool - self._anchor_price) > self._inner
-        for j in np.flatnonzero(off).tolist():
+        self._anchor_depth[placed], self._anchor_price[placed] = depth[placed], self._log_pool[placed]
+        off = (np.abs(depth - self._anchor_depth) > _SLACK * self._anchor_depth) | self._away(self._log_pool)
+        for j in off.nonzero()[0].tolist():
             self._place(j)
+
+    def _away(self, log_pool: Floats) -> Flags:
+        """Which pools would stand too far from where their liquidity was placed; shape (pools,)."""
+        away: Flags = np.abs(log_pool - self._anchor_price) > self._inner
+        return away
 
     def scale(self, factor: float) -> None:
         """Leaves every pool this part of the depth that it had at first."""
@@ -302,16 +318,20 @@ class Venues:
 
     def _place(self, j: int) -> None:
         """Places the liquidity of pool j anew, at its own price."""
-        if self._venues is None:
-            return
-        pool, venue = self.pools[j], self._venues[j]
+        pool = self.pools[j]
         if isinstance(pool, UniswapV2Pool):
             self._set(j, pool.scaled(self._usd[j] / 2 / self._depth_of(j)))
         else:
-            side0, side1 = (self._side(token) for token in pool.tokens)
-            self._set(j, pool.placed(_nets(side0, side1, ceil(self._usd[j]), venue, pool.sqrt_price_x96)))
+            self._set(j, self._placed(j, pool, pool.sqrt_price_x96))
         self._anchor_depth[j] = self._depth_of(j)
         self._anchor_price[j] = self._log_pool[j]
+
+    def _placed(self, j: int, pool: UniswapV3Pool | UniswapV4Pool, price: int) -> UniswapV3Pool | UniswapV4Pool:
+        """Pool j with positions around a price (sqrtPriceX96), where it then stands."""
+        if self._venues is None:
+            return pool
+        side0, side1 = (self._side(token) for token in pool.tokens)
+        return pool.placed(_nets(side0, side1, ceil(self._usd[j]), self._venues[j], price), price)
 
     def _side(self, token: str) -> Side:
         place, decimals = self._tokens[token]

@@ -2,6 +2,7 @@
 
 from keeper.domain import Closes, Decision, Past, Policy, Snapshot
 from keeper.policy.schedule import under_way
+from keeper.pools.base import unchecked
 
 
 def remember(past: Past | None, snapshot: Snapshot, policy: Policy) -> Past:
@@ -54,4 +55,4 @@ def _first(snapshot: Snapshot) -> tuple[Closes, ...]:
 
 def _closes(token: str, prices: tuple[int, ...]) -> Closes:
     # Of a snapshot, which was checked; to check hundreds of prices again would take longer than the decision.
-    return Closes.model_construct(token=token, prices=prices)
+    return unchecked(Closes, {"token": token, "prices": prices})

@@ -205,12 +205,14 @@ class ConcentratedPool(TwoTokenPool):
             liquidity -= sum(crossed.liquidity_net for crossed in self.ticks[after:before])
         return self._with(sqrt_price_x96=sqrt_price_x96, tick=tick, liquidity=liquidity)
 
-    def placed(self, liquidity: Mapping[int, int]) -> Self:
-        """The pool at the same price with other positions: the liquidity that joins at each tick, upwards, in order."""
-        tick = self.tick
+    def placed(self, liquidity: Mapping[int, int], sqrt_price_x96: int) -> Self:
+        """The pool at a price with other positions: the liquidity that joins at each tick, upwards, in order."""
+        tick = tick_at_sqrt_price(sqrt_price_x96)
         other = self._with(
+            sqrt_price_x96=sqrt_price_x96,
+            tick=tick,
             liquidity=sum(net for index, net in liquidity.items() if index <= tick),
-            ticks=tuple(unchecked(Tick, {"index": index, "liquidity_net": net}) for index, net in liquidity.items()),
+            ticks=tuple([unchecked(Tick, {"index": index, "liquidity_net": net}) for index, net in liquidity.items()]),
             tick_range=None,
         )
         for cached in ("_indexes", "_price_window"):

@@ -225,14 +225,16 @@ def test_a_swap_to_a_price_leaves_the_pool_that_the_contract_would(pool, distanc
     assert pool.swap_to(limit) == after
 
 
-@given(v3_pools(), st.integers(1, 10**24))
-def test_placing_liquidity_anew_leaves_the_price_and_nothing_else(pool, liquidity):
+@given(v3_pools(), st.integers(1, 10**24), st.integers(-3000, 3000))
+def test_placing_liquidity_anew_leaves_the_price_and_nothing_else(pool, liquidity, distance):
     spacing = pool.tick_spacing
-    below, above = (pool.tick // spacing - 1) * spacing, (pool.tick // spacing + 2) * spacing
+    tick = min(max(pool.tick + distance, MIN_TICK + 2 * spacing), MAX_TICK - 3 * spacing)
+    price = sqrt_price_at_tick(tick) + 1
+    below, above = (tick // spacing - 1) * spacing, (tick // spacing + 2) * spacing
     assume(pool._indexes)  # cached before, stale after
-    after = pool.placed({below: liquidity, above: -liquidity})
+    after = pool.placed({below: liquidity, above: -liquidity}, price)
     whole = type(pool).model_validate(after.model_dump())  # checks ticks, price and liquidity against each other
-    assert (whole.sqrt_price_x96, whole.tick, whole.liquidity) == (pool.sqrt_price_x96, pool.tick, liquidity)
+    assert (whole.sqrt_price_x96, whole.tick, whole.liquidity) == (price, tick, liquidity)
     assert after._indexes == (below, above)
 
 

@@ -34,6 +34,11 @@ def to(move: float) -> np.ndarray:
     return START + np.array([move, 0.0])
 
 
+def go(venues: Venues, seconds: int, log_prices: np.ndarray, gas_usd: float) -> None:
+    """In one leg."""
+    venues.move(np.array([seconds]), log_prices[None, :], gas_usd)
+
+
 @pytest.mark.parametrize("venue", [PAIR, POOL])
 def test_a_pool_opens_at_the_market_with_the_depth_it_was_given(venue):
     venues = market(venue)
@@ -48,7 +53,7 @@ def test_a_pool_opens_at_the_market_with_the_depth_it_was_given(venue):
 @pytest.mark.parametrize("sign", [1, -1])
 def test_arbitrage_without_gas_leaves_a_pool_at_the_edge_of_its_fee_band(venue, sign):
     venues = market(venue, refill_half_life_seconds=None, **QUIET)
-    venues.move(60, to(sign * 0.02), 0.0)
+    go(venues, 60, to(sign * 0.02), 0.0)
     (flow,) = venues.settle()
     assert flow.arbitrage
     assert venues.off_market() == pytest.approx([sign * log(1 - venue.fee_pips / 1e6)], abs=1e-8)
@@ -57,7 +62,7 @@ def test_arbitrage_without_gas_leaves_a_pool_at_the_edge_of_its_fee_band(venue, 
 def test_inside_the_fee_band_nothing_is_traded_for_arbitrage():
     venues = market(PAIR, refill_half_life_seconds=None, **QUIET)
     before = venues.all
-    venues.move(60, to(0.0029), 0.0)
+    go(venues, 60, to(0.0029), 0.0)
     assert venues.settle() == []
     assert venues.all is before
 
@@ -68,7 +73,7 @@ def test_arbitrage_waits_until_it_pays_for_its_gas():
     profit = 2 * depth * (cosh(beyond / 2) - 1) / sqrt(0.997)
     for gas, trades in ((profit * 1.01, 0), (profit * 0.99, 1)):
         venues = market(PAIR, refill_half_life_seconds=None, **QUIET)
-        venues.move(60, to(edge + beyond), gas)
+        go(venues, 60, to(edge + beyond), gas)
         assert len(venues.settle()) == trades
 
 
@@ -76,7 +81,7 @@ def test_the_profit_that_arbitrage_is_judged_by_is_that_of_its_swap():
     venues = market(PAIR, refill_half_life_seconds=None, **QUIET)
     edge, beyond, depth = -log(0.997), 0.01, 5e6
     pool = venues.pools[0]
-    venues.move(60, to(edge + beyond), 0.0)
+    go(venues, 60, to(edge + beyond), 0.0)
     (flow,) = venues.settle()
     token_in = pool.tokens[0 if flow.zero_for_one else 1]
     out = pool.swap(token_in, pool.other(token_in), flow.amount_in).amount_out
@@ -93,7 +98,7 @@ def test_flow_takes_half_of_a_displacement_away_in_a_half_life():
     venues.put(pool.swap(pool.token0, pool.token1, pool.reserve0 // 2000).pool)
     displaced = venues.off_market()[0]
     for _ in range(10):
-        venues.move(60, START, 1e9)
+        go(venues, 60, START, 1e9)
         venues.settle()
     assert displaced == pytest.approx(-0.001, rel=0.02)
     assert venues.off_market()[0] == pytest.approx(displaced / 2, abs=1e-4)
@@ -104,7 +109,7 @@ def test_without_refill_a_displacement_inside_the_band_stays():
     pool = venues.pools[0]
     venues.put(pool.swap(pool.token0, pool.token1, pool.reserve0 // 2000).pool)
     displaced = venues.off_market()[0]
-    venues.move(DAY, START, 0.0)
+    go(venues, DAY, START, 0.0)
     venues.settle()
     assert venues.off_market()[0] == displaced
 
@@ -115,16 +120,40 @@ def test_many_short_steps_and_one_long_one_bring_a_pool_to_the_same_place():
     for count in (1, 60):
         venues = market(PAIR, refill_half_life_seconds=900, **QUIET)
         for k in range(1, count + 1):
-            venues.move(3600 // count, to(0.002 * k / count), 1e9)
+            go(venues, 3600 // count, to(0.002 * k / count), 1e9)
         ends.append(venues.off_market()[0] + (venues._wanted - venues._log_pool)[0])
     assert ends[0] == pytest.approx(ends[1], rel=1e-9)
     assert ends[0] == pytest.approx(-0.002 * (1 - 2**-4) / (4 * log(2)), rel=1e-9)
 
 
+def test_legs_taken_at_once_bring_pools_to_where_they_bring_them_one_by_one():
+    way, seconds = np.array([to(0.004), to(0.001), to(0.009)]), np.array([600, 60, 3600])
+    one, other = market(PAIR, POOL, seed=3), market(PAIR, POOL, seed=3)
+    one.move(seconds, way, 1.0)
+    for leg in range(3):
+        other.move(seconds[leg : leg + 1], way[leg : leg + 1], 1.0)
+    assert one.settle() == other.settle()
+    assert one.all == other.all
+
+
+def test_a_pool_that_leaves_its_positions_is_the_one_that_a_swap_and_placing_leave():
+    """The swap itself is left out there, since nothing of it but the price stays."""
+    venues = market(POOL, refill_half_life_seconds=None, **QUIET)
+    go(venues, 60, to(0.1), 0.0)
+    (flow,) = venues.settle()
+    swapped = market(POOL).pools[0].swap_to(flow.sqrt_price_x96)
+    assert (venues.pools[0].sqrt_price_x96, venues.pools[0].tick) == (swapped.sqrt_price_x96, swapped.tick)
+    fresh = market(POOL, refill_half_life_seconds=None, **QUIET)
+    fresh.move(np.array([1]), to(0.1)[None, :], 1e9)  # the market alone
+    fresh.put(swapped)
+    fresh.scale(1.0)
+    assert venues.pools[0] == fresh.pools[0]
+
+
 def test_noise_has_the_variance_of_its_trades():
     """n trades a day that turn over v of the depth each move log price by 4 v / n, up or down."""
     venues = market(*[PAIR] * 400, refill_half_life_seconds=None, noise_volume_per_day=0.1, noise_trades_per_day=1000)
-    venues.move(DAY, START, 1e9)
+    go(venues, DAY, START, 1e9)
     venues.settle()
     assert np.std(venues.off_market()) == pytest.approx(sqrt(1000) * 4 * 0.1 / 1000, rel=0.1)
 
@@ -141,7 +170,7 @@ def test_liquidity_comes_back_to_its_depth_in_dollars_and_leaves_the_price():
     venues = market(PAIR, POOL, **QUIET)
     first = venues.depth()
     for k in range(1, 31):
-        venues.move(3600, to(0.03 * k), 0.0)
+        go(venues, 3600, to(0.03 * k), 0.0)
         venues.settle()
     # A doubling of the price; without new liquidity a pair would be worth 57% more.
     assert venues.depth() == pytest.approx(first, rel=0.03)
@@ -153,7 +182,7 @@ def test_liquidity_comes_back_to_its_depth_in_dollars_and_leaves_the_price():
 def test_liquidity_stays_where_it_is_if_it_is_told_to():
     venues = market(PAIR, reanchor=False, **QUIET)
     for k in range(1, 31):
-        venues.move(3600, to(0.03 * k), 0.0)
+        go(venues, 3600, to(0.03 * k), 0.0)
         venues.settle()
     pair = venues.pools[0]
     assert isinstance(pair, UniswapV2Pool)
@@ -187,6 +216,6 @@ def test_a_market_that_leaves_the_ticks_that_were_read_is_refused():
     window.__dict__.pop("_indexes", None)
     window.__dict__.pop("_price_window", None)
     venues.pools[0] = window
-    venues.move(60, to(0.2), 0.0)
+    go(venues, 60, to(0.2), 0.0)
     with pytest.raises(InputError, match="more of its ticks"):
         venues.settle()
