@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -68,25 +68,36 @@ def quiet(step: int, chunks: int, seed: int) -> tuple[list[float], float]:
     return rates, flows / (chunks * CHUNK)
 
 
-def busy(step: int, gas: bool, batches: int, seed: int) -> tuple[list[float], float, float]:
-    """Batches a second, in tens; swaps in a batch on average; and the part of all steps that had one.
+class Busy(NamedTuple):
+    """Steps with a batch.
 
-    A batch takes the step with its decision, its execution and the market around it. Steps that held are left out: a
-    decision that holds because nothing pays for its gas takes as long, but is no trade.
+    ``rates`` batches a second, in tens, over the steps that had one; ``overall`` over all steps, those included whose
+    decision held because nothing paid for its gas; ``swaps`` in a batch on average; ``part`` of all steps had one.
     """
+
+    rates: list[float]
+    overall: float
+    swaps: float
+    part: float
+
+
+def busy(step: int, gas: bool, batches: int, seed: int) -> Busy:
+    """A batch takes the step with its decision, its execution and the market around it."""
     setup = Setup(limits=None, latency_steps=0, gas=ConstantGas(base_fee_wei=2 * 10**9, priority_fee_wei=0))
     steps = simulate(setup, path(setup, step, 10**6, seed), trading(gas))
-    times, swaps, looked = [], 0, 0
+    times, swaps, looked, whole = [], 0, 0, 0.0
     while len(times) < 10 * (batches + 1):
         start = time.process_time()
         done = next(steps)
         taken = time.process_time() - start
-        looked += 1
+        warm = len(times) >= 10  # the first ones compile
+        looked += warm
+        whole += taken * warm
         if done.executed is not None and done.executed.failed is None:
             times.append(taken)
             swaps += len(done.executed.swaps)
-    rates = [10 / sum(times[k : k + 10]) for k in range(10, len(times), 10)]  # the first ones compile
-    return rates, swaps / len(times), len(times) / looked
+    rates = [10 / sum(times[k : k + 10]) for k in range(10, len(times), 10)]
+    return Busy(rates, 10 * batches / whole, swaps / len(times), 10 * batches / looked)
 
 
 def resident(steps: int) -> float:
@@ -108,7 +119,7 @@ def measure(*, quick: bool) -> dict[str, Any]:
     seeds = range(1 if quick else 4)
     rows = []
     for name, step in LENGTHS.items():
-        measured = [quiet(step, 2 if quick else 8 if step < 86_400 else 2, seed) for seed in seeds]
+        measured = [quiet(step, 2 if quick else 8 if step < 86_400 else 4, seed) for seed in seeds]
         rows.append(
             {
                 "step": name,
@@ -118,13 +129,14 @@ def measure(*, quick: bool) -> dict[str, Any]:
         )
     trades = []
     for gas in (False, True):
-        measured = [busy(600, gas, 2 if quick else 10, seed) for seed in seeds]
+        runs = [busy(600, gas, 2 if quick else 10, seed) for seed in seeds]
         trades.append(
             {
                 "gas": gas,
-                "swaps_a_batch": round(sum(swaps for _, swaps, _ in measured) / len(measured), 1),
-                "part_of_steps": round(sum(part for _, _, part in measured) / len(measured), 2),
-                "batches_a_second": Spread.of([rate for rates, *_ in measured for rate in rates]).as_json(),
+                "swaps_a_batch": round(sum(run.swaps for run in runs) / len(runs), 1),
+                "part_of_steps": round(sum(run.part for run in runs) / len(runs), 2),
+                "batches_a_second": Spread.of([rate for run in runs for rate in run.rates]).as_json(),
+                "batches_a_second_with_holds": Spread.of([run.overall for run in runs]).as_json(),
             }
         )
     few = 1_000 if quick else 5_000
@@ -171,11 +183,22 @@ def show(console: Console, result: dict[str, Any]) -> None:
         table.add_row(row["step"], f"{row['pools_traded_a_step']}", *spread(row["steps_a_second"]))
     console.print(table)
     table = Table(title="steps of ten minutes that have a batch: decision, execution and the market around them")
-    for heading in ("gas", "part of all steps", "swaps in a batch", "batches a second", "least", "most"):
+    for heading in (
+        "gas",
+        "part of all steps",
+        "swaps in a batch",
+        "batches a second",
+        "least",
+        "most",
+        "over all steps",
+    ):
         table.add_column(heading, justify="right")
     for row in result["trades"]:
         gas = "costs" if row["gas"] else "free"
-        table.add_row(gas, f"{row['part_of_steps']:.0%}", f"{row['swaps_a_batch']}", *spread(row["batches_a_second"]))
+        overall = f"{row['batches_a_second_with_holds']['median']:,.0f}"
+        table.add_row(
+            gas, f"{row['part_of_steps']:.0%}", f"{row['swaps_a_batch']}", *spread(row["batches_a_second"]), overall
+        )
     console.print(table)
     (few, many), (small, large) = result["memory"]["steps"], result["memory"]["mb"]
     console.print(f"most resident memory: {small:.1f} MB for {few:,} steps, {large:.1f} MB for {many:,}")

@@ -165,7 +165,7 @@ def positions(
 def _widths(label: str, stable: bool) -> tuple[tuple[int, int, int], ...]:
     """How far each position reaches below and above, in ticks, and the share of the money in it."""
     return tuple(
-        (*(width * jitter(f"{label}/{width}/{side}") // BPS for side in ("below", "above")), share)
+        (width * jitter(f"{label}/{width}/below") // BPS, width * jitter(f"{label}/{width}/above") // BPS, share)
         for width, share in (_STABLE if stable else _VOLATILE)
     )
 

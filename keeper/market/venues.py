@@ -360,7 +360,7 @@ def _follow(  # noqa: PLR0917  a kernel takes no keywords
     sigma: float,
     gas_usd: float,
 ) -> None:
-    """Moves every pool with the market from ``before`` through ``log_prices``, by the formulas at the top of the module.
+    """Moves every pool with the market from ``before`` through ``log_prices``, by the formulas above.
 
     ``wanted``, the log prices that flow and arbitrage bring the pools to, and ``arbitraged`` are written.
     """

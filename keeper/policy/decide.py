@@ -214,7 +214,7 @@ def _within_limits(problem: Problem) -> tuple[Plan, Violation | None]:
     basket = Basket.of(problem.snapshot)
     for less in (0.0, *_TIGHTER):
         if less:
-            plan = _judged_by(problem, optimise(replace(problem, limits=_scaled(limits, 1 - less))), best.certificate)
+            plan = _judged_by(problem, optimise(problem.but(limits=_scaled(limits, 1 - less))), best.certificate)
         if not plan.swaps:
             return plan, None
         after = [balance + change for balance, change in zip(basket.balances, plan.changes, strict=True)]
@@ -241,7 +241,7 @@ def _without_gas(held: Plan) -> Plan | None:
     problem = held.problem
     if problem.gas_price == 0:
         return None
-    plan, violation = _within_limits(replace(problem, gas_price=0))
+    plan, violation = _within_limits(problem.but(gas_price=0))
     if violation is not None or not plan.swaps:
         return None
     return _judged_by(problem, plan, held.certificate)
@@ -315,7 +315,7 @@ def _drift_needed(problem: Problem) -> str:
     """What drift would make some trade pay, by what it costs to go all the way; empty if there is no telling."""
     snapshot = problem.snapshot
     targets = tuple(mul_div(snapshot.nav, target, WAD) for target in snapshot.targets)
-    all_the_way = optimise(towards(problem, targets))
+    all_the_way = optimise(towards(problem, targets).but(thorough=False))
     if not all_the_way.swaps:
         return ""
     balance = Balance.of(replace(all_the_way, problem=problem), _PLAIN_BENEFIT)
@@ -324,7 +324,7 @@ def _drift_needed(problem: Problem) -> str:
 
 def _forbidden(problem: Problem, limits: Limits) -> Violation | None:
     """The limit that forbids what would be best without limits; None if nothing would be."""
-    free = optimise(replace(problem, limits=None))
+    free = optimise(problem.but(limits=None))
     if free.worth <= problem.hold:
         return None
     basket = Basket.of(problem.snapshot)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import sqrt
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,8 @@ class Problem:
     absent. ``covariance`` weighs the distances by index of the basket, shape (assets, assets); None for the identity.
     ``gas_price`` is in wei per unit of gas; ``limits`` are to be used to the full. ``aims`` are values to come
     near to in place of the targets, USD WAD by index of the basket, each between what is held and the target. NAV must
-    not be zero.
+    not be zero. Where the plan is not to be ``thorough``, pools that do not earn their gas are left out one by one and
+    no better set is sought: for estimates.
     """
 
     snapshot: Snapshot
@@ -54,6 +56,14 @@ class Problem:
     covariance: Floats | None = None
     gains: Mapping[str, float] | None = None
     aims: tuple[int, ...] | None = None
+    thorough: bool = True
+
+    def but(self, **changes: Any) -> Problem:
+        """This problem with other values, of the same pools and snapshot: what was computed of those stays."""
+        other = replace(self, **changes)
+        kept = ("nav_usd", "unit_values", "market", "routable", "unreached")
+        other.__dict__.update({name: self.__dict__[name] for name in kept if name in self.__dict__})
+        return other
 
     @cached_property
     def excess(self) -> tuple[int, ...]:
@@ -300,11 +310,11 @@ def optimise(problem: Problem) -> Plan:
         {pool.name: pool for pool in problem.pools},
         {asset.token: asset.balance for asset in problem.snapshot.vault.assets},
     )
-    first = select(problem.market, goal, allowed, toll)
+    first = select(problem.market, goal, allowed, toll, thorough=problem.thorough)
     selection, market, stuck = first, problem.market, allowed.copy()
     if _sated(problem, first):
         goal = goal.unsated()
-        selection = select(market, goal, allowed, toll)
+        selection = select(market, goal, allowed, toll, thorough=problem.thorough)
     best = Plan(problem)
     for _ in range(_ROUNDS):
         trades, curves = _trades(problem, market, selection.solution)
@@ -320,7 +330,7 @@ def optimise(problem: Problem) -> Plan:
         else:
             stuck[[curve for trade, curve in zip(trades, curves, strict=True) if trade in undone]] = 0
         done = np.array([float(ledger.change.get(token, 0)) for token in market.tokens]) * market.scale
-        selection = select(market, goal.after(done), stuck, toll)
+        selection = select(market, goal.after(done), stuck, toll, thorough=problem.thorough)
     return replace(best, certificate=_certificate(best, first))
 
 

@@ -88,8 +88,11 @@ def upper_arbs(market: Market, allowed: Ints, toll: Floats, earned: Floats) -> f
     return float(most.sum())
 
 
-def select(market: Market, goal: Goal, allowed: Ints, toll: Floats) -> Selection:
-    """The best curves among ``allowed`` (shape (curves,), 0 or 1), at most one per pool, at a toll (dollars) each."""
+def select(market: Market, goal: Goal, allowed: Ints, toll: Floats, *, thorough: bool = True) -> Selection:
+    """The best curves among ``allowed`` (shape (curves,), 0 or 1), at most one per pool, at a toll (dollars) each.
+
+    Where it need not be ``thorough``, curves that do not earn their toll are left out, and that is all.
+    """
     search = _Search(market, goal, allowed, toll)
     whole = search.whole
     if market.shared:
@@ -103,6 +106,9 @@ def select(market: Market, goal: Goal, allowed: Ints, toll: Floats) -> Selection
         plain = _at(search, start)
         search.offer(plain, search.bound(plain))
     rough = search.look(_mask(market, [e for e in whole.used if start.earned[e] > toll[e]]), start)
+    if not thorough:
+        _prune(search, [int(e) for e in whole.used], whole)
+        return search.best
     # A pool that is of no use where gas is free, being dearer than a way of more hops, may be the best where it is not.
     everything = [int(e) for e in np.flatnonzero(allowed)]
     candidates = everything if len(everything) <= EXACT_UP_TO else [int(e) for e in whole.used]

@@ -29,6 +29,13 @@ def test_batches_that_are_timed_trade(result):
     assert all(row["swaps_a_batch"] >= 1 and row["batches_a_second"]["least"] > 0 for row in result["trades"])
 
 
+def test_steps_that_held_count_in_the_rate_over_all_steps(result):
+    free, dear = result["trades"]
+    assert free["part_of_steps"] == 1
+    assert dear["part_of_steps"] < 1
+    assert 0 < dear["batches_a_second_with_holds"]["most"] < dear["batches_a_second"]["most"]
+
+
 def test_ten_times_the_steps_take_no_more_memory(result):
     assert result["memory"]["steps"] == [1_000, 10_000]
     assert result["memory"]["ratio"] < GROWTH_AIM

@@ -1,5 +1,6 @@
 """Which pools are used when each one costs gas, and which pair of a pool with many."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -66,6 +67,27 @@ def test_up_to_twelve_pools_the_best_set_is_found(seed):
             values.append(found.value - 40.0 * len(found.used))
     assert best.value == pytest.approx(max(values), abs=1e-8 * 1e6)
     assert best.bound >= max(values) - 1e-8 * 1e6
+
+
+def test_a_plan_that_need_not_be_thorough_leaves_out_what_does_not_earn_its_gas_and_is_no_better():
+    fewer = 0
+    for seed in range(6):
+        facts, asked = graph(seed, tokens=5, assets=4, pools=9, nav=1e6, penalty=0.3, depth=(1e5, 1e8), noise=0.002)
+        question = problem_of(facts, asked.model_copy(update={"gas_price_wei": 200 * 10**9}))[0]
+        rough, free = optimise(question.but(thorough=False)), optimise(question.but(gas_price=0))
+        assert replace(free, problem=question).worth - 1e-3 <= rough.worth <= optimise(question).worth + 1e-3
+        fewer += len(rough.swaps) < len(free.swaps)
+    assert fewer >= 3
+
+
+def test_a_problem_with_other_values_shares_its_market_and_nothing_that_changed():
+    question = problem(HALVES, (v2_pool(1, USDC, WETH, 1e7),), gas_price_wei=str(10**9))
+    assert question.routable.tolist() == [1]
+    assert question.toll.sum() > 0
+    assert question.hold < 0
+    other = question.but(gas_price=0, tracking_penalty=2 * question.tracking_penalty)
+    assert other.market is question.market
+    assert (other.toll.sum(), other.hold) == (0, 2 * question.hold)
 
 
 def test_of_a_pool_with_many_tokens_one_pair_is_used():
