@@ -49,7 +49,7 @@ class _Glide:
 
 
 class Curator:
-    """What `keeper.backtest.simulate` asks for new targets. Must be asked at every row, from the first on.
+    """Targets that a method proposes from past prices, wait in a timelock and glide, as the vault lets them.
 
     For CPPI, the value of a share is that of the basket brought back to its targets at every row.
     """
@@ -61,33 +61,36 @@ class Curator:
         self._proposed_at: int | None = None
         self._pending: tuple[int, tuple[int, ...]] | None = None
         self._glide = _Glide(tuple(targets), tuple(targets), 0, 0)
-        self._now = tuple(targets)
+        self._seen_at = 0
         self._value = 1.0
         self._before: Floats | None = None
 
-    def __call__(self, time: int, prices: Floats) -> tuple[int, ...] | None:
-        """Targets from now on (WAD), or None if they stay. ``prices`` are USD by index of the basket.
+    def at(self, time: int) -> tuple[int, ...]:
+        """The targets at a time after the last row, WAD."""
+        return self._glide.at(time)
+
+    def look(self, time: int, prices: Floats) -> bool:
+        """Takes in a row, each in its turn; whether the vault is given other targets now, to which it begins to glide.
+
+        ``prices`` are USD by index of the basket.
 
         Raises:
             InputError: the method does not fit the basket.
         """
         if self._before is not None:
-            held = np.array(self._now, dtype=np.float64)
+            held = np.array(self._glide.at(self._seen_at), dtype=np.float64)
             self._value *= float(held @ (prices / self._before)) / float(held.sum())
-        self._before = prices
+        self._before, self._seen_at = prices, time
         if self._closed_at is None or time - self._closed_at >= DAY:
             self._closes.append(prices.copy())
             self._closed_at = time
         self._propose(time)
-        if self._pending is not None and time >= self._pending[0]:
-            _, weights = self._pending
-            length = max(self._curation.glide_seconds, least_glide(weights, self._now))
-            self._glide, self._pending = _Glide(self._now, weights, time, time + length), None
-        targets = self._glide.at(time)
-        if targets == self._now:
-            return None
-        self._now = targets
-        return targets
+        if self._pending is None or time < self._pending[0]:
+            return False
+        now, weights = self._glide.at(time), self._pending[1]
+        length = max(self._curation.glide_seconds, least_glide(weights, now))
+        self._glide, self._pending = _Glide(now, weights, time, time + length), None
+        return True
 
     def _propose(self, time: int) -> None:
         due = self._proposed_at is None or time - self._proposed_at >= self._curation.every_days * DAY

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,8 +130,14 @@ class Disturbance:
         """Before the batch that is due at row ``index`` meets the pools."""
 
 
-Retarget = Callable[[int, Floats], "tuple[int, ...] | None"]
-"""From time and market prices (by index of the basket) to new targets (WAD), or None to leave them."""
+class Targets(Protocol):
+    """Where the vault's targets stand, as `keeper.backtest.curator.Curator` moves them."""
+
+    def look(self, time: int, prices: Floats) -> bool:
+        """Takes in a row, each in its turn (USD by index of the basket); whether the vault takes other targets now."""
+
+    def at(self, time: int) -> tuple[int, ...]:
+        """Target weights at a time after the last row, WAD by index of the basket."""
 
 
 def simulate(
@@ -141,12 +148,12 @@ def simulate(
     *,
     start: Snapshot | None = None,
     disturbance: Disturbance | None = None,
-    retarget: Retarget | None = None,
+    targets: Targets | None = None,
 ) -> Iterator[Step]:
     """One step for each row of ``prices``, as it comes; memory does not grow with their number.
 
     With ``start``, pools, vault and feeds begin as in that snapshot, and the setup gives the rest: its basket must be
-    the snapshot's, and where the snapshot has limits, its limits are those. ``retarget`` takes the place of the setup's
+    the snapshot's, and where the snapshot has limits, its limits are those. ``targets`` take the place of the setup's
     curator.
 
     Raises:
@@ -154,15 +161,15 @@ def simulate(
     """
     columns = _columns(setup, prices)
     rows = iter(prices)
-    if retarget is None and setup.curation is not None:
-        retarget = Curator(setup.curation, tuple(setup.basket), setup.targets)
+    if targets is None and setup.curation is not None:
+        targets = Curator(setup.curation, tuple(setup.basket), setup.targets)
     if setup.latency_seconds is not None and setup.latency_seconds >= prices.step:
         raise InputError(
             f"latency_seconds is {setup.latency_seconds}, which must be shorter than the {prices.step} s"
             " between prices: give latency_steps instead"
         )
     return _run(
-        setup, columns, rows, policy, decide, start=start, disturbance=disturbance or Disturbance(), retarget=retarget
+        setup, columns, rows, policy, decide, start=start, disturbance=disturbance or Disturbance(), targets=targets
     )
 
 
@@ -249,10 +256,17 @@ class World:
         """What so many units of gas cost now, at the market's price of the native token."""
         return units * sum(self.fees) / 1e18 * float(self.prices[self.native])
 
-    def retarget(self, targets: tuple[int, ...]) -> None:
-        """Gives the vault new target weights, WAD."""
-        self.targets = targets
-        self._stale = set(range(len(self.balances)))
+    def glide(self, targets: tuple[int, ...]) -> None:
+        """The vault's target weights go to these, WAD."""
+        if targets != self.targets:
+            self.targets = targets
+            self._stale = set(range(len(self.balances)))
+
+    def accept(self) -> None:
+        """The vault takes a change from its timelock: no order made before survives it, and it has to cool down."""
+        self.nonce += 1
+        if self.limits is not None:
+            self.tally = self.tally.drained(self.limits, self.time)
 
     def bounds(self) -> Limits | None:
         """What the vault lets one batch do now."""
@@ -317,6 +331,8 @@ class World:
         def reverted(why: str) -> Fill:
             return Fill((), 0.0, Costs(0.0, 0.0, 0.0, gas, 0.0), planned_at, now, why)
 
+        if order.snapshot.vault.nonce != self.nonce:
+            return reverted("the vault's targets were changed after the order was made, whose nonce is used up")
         before, limits = self.basket(), self.bounds()
         if limits is not None and (violation := check_drift(before, limits)):
             return reverted(violation.message)
@@ -491,7 +507,7 @@ def _run(
     *,
     start: Snapshot | None,
     disturbance: Disturbance,
-    retarget: Retarget | None,
+    targets: Targets | None,
 ) -> Iterator[Step]:
     take = np.array(columns)
     dollars = take < 0
@@ -525,18 +541,23 @@ def _run(
             if pause is not None:
                 # Whether or not a batch is under way, so that the market is the same for every policy.
                 flows = world.move_part(world.time + pause, time, prices)
+                if targets is not None:
+                    world.glide(targets.at(world.time))
                 if order is not None:
                     disturbance.before_batch(index, world)
                     filled, past = _carry_out(world, order, past)
                     order = None
             flows = [*flows, *world.move(time, prices)]
             books.market(world)
+        if targets is not None:
+            accepted = targets.look(time, prices[: len(world.balances)])
+            world.glide(targets.at(time))
+            if accepted:
+                world.accept()
         if order is not None and index >= order.due:
             disturbance.before_batch(index, world)
             filled, past = _carry_out(world, order, past)
             order = None
-        if retarget is not None and (targets := retarget(time, prices[: len(world.balances)])) is not None:
-            world.retarget(targets)
         snapshot = world.snapshot(past)
         before, past = past, remember(past, snapshot, policy)
         if past is not before:

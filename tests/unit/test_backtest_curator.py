@@ -22,8 +22,8 @@ def run(curation, rows=ROWS, targets=HALVES):
     curator = Curator(curation, PAIR, targets)
     found = []
     for time, prices in rows:
-        targets = curator(time, prices) or targets
-        found.append(targets)
+        curator.look(time, prices)
+        found.append(curator.at(time))
     return found
 
 
@@ -42,6 +42,15 @@ def test_a_glide_is_linear_takes_the_vaults_least_time_and_ends_on_what_was_prop
     assert found[end - 1] != (75 * 10**16, 25 * 10**16)
     assert found[end] == (75 * 10**16, 25 * 10**16)
     assert all(10**18 - 2 < sum(targets) <= 10**18 for targets in found)
+
+
+def test_the_vault_takes_a_change_once_and_then_glides_between_rows_as_well():
+    curator = Curator(Curation(method=Fixed(weights={"A": 0.75, "B": 0.25}), timelock_seconds=DAY), PAIR, HALVES)
+    taken = [time for time, prices in ROWS[:30] if curator.look(time, prices)]
+    assert taken == [DAY]
+    first, second = curator.at(DAY + 1800)
+    assert HALVES[0] < first < curator.at(DAY + 3600)[0]
+    assert second < HALVES[1]
 
 
 def test_a_longer_glide_may_be_asked_for():

@@ -323,14 +323,72 @@ def test_the_past_is_remembered_as_a_keeper_remembers_it():
     assert past.rebalanced_at == done[-1]
 
 
-def test_targets_can_change_on_the_way():
-    def half(time: int, prices: np.ndarray) -> tuple[int, ...] | None:
-        return (WAD // 4, WAD // 4, WAD // 2) if prices[0] > 2100 else None
+HALF = (WAD // 4, WAD // 4, WAD // 2)
 
-    steps = list(simulate(setup(), jump(CALM, CALM, (2200.0, 30_000.0), (2200.0, 30_000.0)), policy(), retarget=half))
-    assert [step.targets[2] for step in steps] == [WAD // 5, WAD // 5, WAD // 2, WAD // 2]
+
+class Change:
+    """A vault that is given other targets at a row, to which it glides in so many seconds."""
+
+    def __init__(self, row: int, glide: int = 1) -> None:
+        self.before, self.start, self.length = setup().targets, Rows.first + row * STEP, glide
+
+    def look(self, time: int, prices: np.ndarray) -> bool:
+        return time == self.start
+
+    def at(self, time: int) -> tuple[int, ...]:
+        gone = min(max(time - self.start, 0), self.length)
+        return tuple(
+            (old * (self.length - gone) + new * gone) // self.length
+            for old, new in zip(self.before, HALF, strict=True)
+        )
+
+
+def test_targets_can_change_on_the_way():
+    steps = list(simulate(setup(), jump(*[CALM] * 5), policy(), targets=Change(row=1)))
+    assert [step.targets[2] for step in steps] == [WAD // 5, WAD // 5, WAD // 2, WAD // 2, WAD // 2]
     assert steps[3].executed is not None
     assert steps[3].weights[2] > 0.45
+
+
+def test_no_order_survives_a_change_of_targets():
+    """An order of row 1 is due at row 3; at row 2, or in the block of row 3, the vault takes other targets."""
+    rows = jump(CALM, *[(2200.0, 30_000.0)] * 5)
+    fills = {
+        row: list(simulate(setup(latency_steps=2), rows, policy(), targets=Change(row, glide=10**6)))[3].executed
+        for row in (1, 2, 3)
+    }
+    assert fills[1].failed is None  # decided after it
+    for row in (2, 3):
+        assert fills[row].failed == "the vault's targets were changed after the order was made, whose nonce is used up"
+        assert (fills[row].swaps, fills[row].costs.gas > 0) == ((), True)
+
+
+def test_an_order_under_way_survives_a_glide_that_goes_on():
+    rows = jump(CALM, *[(2200.0, 30_000.0)] * 3)
+    steps = list(simulate(setup(), rows, policy(), targets=Change(row=0, glide=10**6)))
+    assert steps[1].targets != steps[2].targets
+    assert steps[2].executed.failed is None
+
+
+def test_a_batch_between_two_rows_is_judged_by_the_targets_of_its_moment():
+    """They were to go on, and have turned back until it arrives: it would lead away from them."""
+
+    class There(Change):
+        def at(self, time: int) -> tuple[int, ...]:
+            return self.before if (time - Rows.first) % STEP else HALF
+
+    facts = setup(latency_seconds=24, limits=LimitsConfig(dead_band=Decimal("0.001")))
+    rows = jump(*[CALM] * 3)
+    fill = list(simulate(facts, rows, policy(), targets=There(row=9)))[1].executed
+    assert fill.failed == "drift 0% is not above the dead band 0.1%"
+
+
+def test_the_vault_cools_down_after_a_change_of_targets():
+    facts = setup(limits=LimitsConfig(cooldown=2 * STEP))
+    rows = jump(CALM, *[(2200.0, 30_000.0)] * 6)
+    for change, executed in ((9, 2), (0, 3), (1, 4)):
+        steps = simulate(facts, rows, policy(), targets=Change(change, glide=10**6))
+        assert [k for k, step in enumerate(steps) if step.executed] == [executed]
 
 
 class Frozen(Disturbance):
