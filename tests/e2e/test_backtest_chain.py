@@ -14,19 +14,22 @@ from typing import Any
 import pytest
 from eth_abi.abi import decode
 from eth_utils.crypto import keccak
-from stage import KEEPER, LIMITS, Stage
+from stage import KEEPER, LIMITS, OWNER, STRANGER, Stage
 
 from keeper.backtest import Setup, Step, simulate
+from keeper.backtest.curator import Curation, Curator
 from keeper.chain.bindings import interface, view
 from keeper.chain.lens import Lens, Reading
 from keeper.devnet import FACTORIES, FEEDS, Devnet
 from keeper.devnet.tables import LIQUIDITY, OPERATOR
+from keeper.devnet.world import transact
 from keeper.domain import Policy, Snapshot
 from keeper.domain.limits import LimitsConfig
 from keeper.loop import Keeper
 from keeper.market.gas import ConstantGas
 from keeper.market.paths import Asset, PricePath
 from keeper.market.venues import Flow, Frictions
+from keeper.policy.targets import Fixed, least_glide
 from keeper.pools import ConcentratedPool, UniswapV2Pool
 from keeper.submit.program import build_order
 from keeper.units import WAD
@@ -90,10 +93,12 @@ class Replay:
         self.symbols = [start.symbol(asset.token) for asset in start.vault.assets]
         self.basket = [asset.token for asset in start.vault.assets]
 
-    def block(self, step: Step, batch: bytes | None) -> dict[str, Any] | None:
-        """One block at the step's time: the market, then the batch; returns the batch's receipt."""
+    def block(self, step: Step, batch: bytes | None, change: bytes | None = None) -> dict[str, Any] | None:
+        """One block at the step's time: the market, a change of the vault, the batch; returns the batch's receipt."""
         self.endpoint.request("evm_setAutomine", False)
-        self._send(OPERATOR, LIQUIDITY, interface("DevLiquidity").encode("move", *self._market(step)), tip=2)
+        self._send(OPERATOR, LIQUIDITY, interface("DevLiquidity").encode("move", *self._market(step)), tip=3)
+        if change is not None:
+            self._send(STRANGER.address, self.stage.deployment.vault, change, tip=2)
         batch_hash = None
         if batch is not None:
             call = interface("IndexVault").encode("rebalance", batch)
@@ -106,7 +111,7 @@ class Replay:
         if batch_hash is None:
             return None
         receipt: dict[str, Any] = self.endpoint.request("eth_getTransactionReceipt", batch_hash)
-        assert int(receipt["transactionIndex"], 16) == 1
+        assert int(receipt["transactionIndex"], 16) == (1 if change is None else 2)
         return receipt
 
     def _send(self, sender: str, to: str, data: bytes, *, tip: int) -> str:
@@ -181,33 +186,37 @@ def differences(found: Snapshot, simulated: Snapshot) -> dict[str, Any]:
     return {name: (chain.get(name), here.get(name)) for name in chain | here if chain.get(name) != here.get(name)}
 
 
+POLICY = Policy.model_validate(
+    {"trigger": {"kind": "band", "absolute": 0.01}, "tracking_penalty": 0.5, "slippage": 0.005}
+)
+
+
+def setup_of(reading: Reading, start: Snapshot, **changes: Any) -> Setup:
+    """The vault that was read, among pools whose liquidity stays where it is."""
+    return Setup(
+        basket={start.symbol(asset.token): Decimal(asset.target_weight) / WAD for asset in start.vault.assets},
+        frictions=Frictions(reanchor=False),
+        limits=limits_of(reading),
+        gas=ConstantGas(base_fee_wei=10**7, priority_fee_wei=10**6),
+        **changes,
+    )
+
+
 @pytest.mark.chain
 def test_200_steps_on_the_chain_are_those_of_the_simulation_to_the_wei(stage: Stage, devnet: Devnet) -> None:
     devnet.mine(seconds=LIMITS["window"])
     devnet.refresh_feeds()
     reading = lens_of(stage).read(stage.endpoint)
     start = reading.snapshot()
-    path = wild(devnet, start, seed=7)
-    setup = Setup(
-        basket={start.symbol(asset.token): Decimal(asset.target_weight) / WAD for asset in start.vault.assets},
-        frictions=Frictions(reanchor=False),
-        limits=limits_of(reading),
-        gas=ConstantGas(base_fee_wei=10**7, priority_fee_wei=10**6),
-    )
-    policy = Policy.model_validate(
-        {"trigger": {"kind": "band", "absolute": 0.01}, "tracking_penalty": 0.5, "slippage": 0.005}
-    )
     replay = Replay(stage, start)
     executed = reverted = 0
     before: Step | None = None
-    for index, step in enumerate(simulate(setup, path, policy, start=start)):
+    path = wild(devnet, start, seed=7)
+    for index, step in enumerate(simulate(setup_of(reading, start), path, POLICY, start=start)):
         batch = None
         if step.executed is not None:
             assert before is not None
-            assert before.decision is not None
-            batch = build_order(
-                before.snapshot, before.decision, basket=replay.basket, epoch=reading.vault.epoch, deadline=NEVER
-            ).encode()
+            batch = order_of(before, replay, reading)
         receipt = replay.block(step, batch)
         if step.executed is not None:
             assert receipt is not None
@@ -221,3 +230,55 @@ def test_200_steps_on_the_chain_are_those_of_the_simulation_to_the_wei(stage: St
         before = step
     assert executed >= 5
     assert reverted >= 3  # late batches in a wild market: what the simulation calls a revert is one
+
+
+def order_of(step: Step, replay: Replay, reading: Reading) -> bytes:
+    """What the keeper sends for the decision of a step."""
+    assert step.decision is not None
+    order = build_order(step.snapshot, step.decision, basket=replay.basket, epoch=reading.vault.epoch, deadline=NEVER)
+    return order.encode()
+
+
+@pytest.mark.chain
+def test_a_change_of_targets_and_its_glide_are_those_of_the_chain_and_no_order_survives_it(
+    stage: Stage, devnet: Devnet
+) -> None:
+    """The curator's proposal of the first row leaves the timelock while an order is under way."""
+    rows, admin = 120, interface("VaultAdmin")
+    vault = stage.deployment.vault
+    start = lens_of(stage).read(stage.endpoint).snapshot()
+    before, tokens = start.targets, [asset.token for asset in start.vault.assets]
+    moved = (before[0] + WAD // 10, before[1] - WAD // 10, *before[2:])
+    change = interface("IVaultChanges").encode("setTargets", tokens, moved, least_glide(moved, before))
+    transact(stage.endpoint, vault, admin.encode("submit", change), sender=OWNER.address)
+    devnet.mine(seconds=view(stage.endpoint, "VaultAdmin", vault, "timelock", block="latest"))
+    devnet.refresh_feeds()
+    reading = lens_of(stage).read(stage.endpoint)
+    start = reading.snapshot()
+    symbols = tuple(map(start.symbol, tokens))
+    method = Fixed(weights={symbol: Decimal(weight) / WAD for symbol, weight in zip(symbols, moved, strict=True)})
+    replay = Replay(stage, start)
+    setup = setup_of(reading, start, latency_steps=2)
+    path = wild(devnet, start, seed=7)
+    steps = enumerate(simulate(setup, path, POLICY, start=start))
+    decided = (k for k, step in steps if step.decision and step.decision.swaps)
+    accepted = 1 + next(k for k in decided if k >= 15)
+    curator = Curator(Curation(method=method, timelock_seconds=accepted * STEP), symbols, start.targets)
+    pending: Step | None = None
+    died = after = 0
+    for index, step in zip(range(rows), simulate(setup, path, POLICY, start=start, targets=curator), strict=False):
+        batch = None if step.executed is None or pending is None else order_of(pending, replay, reading)
+        receipt = replay.block(step, batch, admin.encode("accept", change) if index == accepted else None)
+        if step.executed is not None:
+            assert receipt is not None
+            assert (int(receipt["status"], 16) == 1) == (step.executed.failed is None), step.executed
+            assert replay.balances() == step.balances
+            died += "targets were changed" in (step.executed.failed or "")
+            after += step.executed.failed is None and index > accepted
+        if step.decision is not None and step.decision.action == "rebalance":
+            pending = step
+        assert tuple(view(stage.endpoint, "IndexVault", vault, "targets", block="latest")) == step.targets
+        if index % LOOK_EVERY == 0:
+            assert differences(lens_of(stage).read(stage.endpoint).snapshot(), step.snapshot) == {}
+    assert died == 1
+    assert after >= 2

@@ -338,8 +338,7 @@ class Change:
     def at(self, time: int) -> tuple[int, ...]:
         gone = min(max(time - self.start, 0), self.length)
         return tuple(
-            (old * (self.length - gone) + new * gone) // self.length
-            for old, new in zip(self.before, HALF, strict=True)
+            (old * (self.length - gone) + new * gone) // self.length for old, new in zip(self.before, HALF, strict=True)
         )
 
 
