@@ -188,6 +188,21 @@ def _columns(setup: Setup, prices: Prices) -> list[int]:
 
 
 @dataclass(frozen=True, slots=True)
+class _Standing:
+    """Targets that stay."""
+
+    weights: tuple[int, ...]
+
+    def look(self, time: int, prices: Floats) -> bool:
+        del time, prices
+        return False
+
+    def at(self, time: int) -> tuple[int, ...]:
+        del time
+        return self.weights
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """A batch under way."""
 
@@ -262,11 +277,14 @@ class World:
             self.targets = targets
             self._stale = set(range(len(self.balances)))
 
-    def accept(self) -> None:
-        """The vault takes a change from its timelock: no order made before survives it, and it has to cool down."""
-        self.nonce += 1
-        if self.limits is not None:
-            self.tally = self.tally.drained(self.limits, self.time)
+    def ask(self, curator: Targets) -> None:
+        """The curator sees a row. No order made before survives a change of targets, and the vault has to cool down."""
+        changed = curator.look(self.time, self.prices[: len(self.balances)])
+        self.glide(curator.at(self.time))
+        if changed:
+            self.nonce += 1
+            if self.limits is not None:
+                self.tally = self.tally.drained(self.limits, self.time)
 
     def bounds(self) -> Limits | None:
         """What the vault lets one batch do now."""
@@ -525,6 +543,7 @@ def _run(
     prices = market(row)
     world = open_world(setup, time, prices) if start is None else resume_world(setup, start, prices)
     flows = world.move(time, prices) if time > world.time else []
+    curator = _Standing(world.targets) if targets is None else targets
     books = _Books(world)
     past: Past | None = None
     order: Order | None = None
@@ -541,19 +560,14 @@ def _run(
             if pause is not None:
                 # Whether or not a batch is under way, so that the market is the same for every policy.
                 flows = world.move_part(world.time + pause, time, prices)
-                if targets is not None:
-                    world.glide(targets.at(world.time))
+                world.glide(curator.at(world.time))
                 if order is not None:
                     disturbance.before_batch(index, world)
                     filled, past = _carry_out(world, order, past)
                     order = None
             flows = [*flows, *world.move(time, prices)]
             books.market(world)
-        if targets is not None:
-            accepted = targets.look(time, prices[: len(world.balances)])
-            world.glide(targets.at(time))
-            if accepted:
-                world.accept()
+        world.ask(curator)
         if order is not None and index >= order.due:
             disturbance.before_batch(index, world)
             filled, past = _carry_out(world, order, past)
