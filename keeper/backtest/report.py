@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from keeper.backtest.charts import COLOURS, Curve, Mark, bars, curves, layers
 from keeper.backtest.metrics import Costs, Metrics, Performance
-from keeper.backtest.run import REPORT, Ran, Result
+from keeper.backtest.run import REPORT, Ran, Result, remarks
 from keeper.backtest.series import Batch, Line, Run, read_run
 
 MOST = 6
@@ -129,6 +129,8 @@ def _head(result: Result) -> Iterable[str]:
         yield "They show how a policy behaves, not what it would have earned.</p>"
     for ran in result.policies[:MOST]:
         yield f"<p>{_sentence(ran)}</p>"
+    for remark in remarks(result):
+        yield f'<p class="note">{escape(remark)}</p>'
     if len(result.policies) > MOST:
         yield _soft(f"Only the first {MOST} of {len(result.policies)} policies have charts; all are in the tables.")
 

@@ -156,6 +156,36 @@ def _measure(
     return meter.metrics()
 
 
+_MANY = 0.1
+"""Part of the batches that may be reverted without a word."""
+_LATE = 300
+"""Seconds after which an order of a live keeper is worth nothing: the default of `sending.deadline_seconds`."""
+
+
+def remarks(result: Result) -> list[str]:
+    """What to know before believing the figures, one sentence or two each."""
+    found = []
+    for ran in result.policies:
+        m = ran.metrics
+        batches = m.trades + m.reverted
+        if not batches or m.reverted <= _MANY * batches:
+            continue
+        waited = result.setup.latency_seconds
+        if waited is None:
+            waited = result.setup.latency_steps * (m.end - m.start) // (m.steps - 1)
+        words = (
+            f"{ran.name}: {m.reverted} of {batches} batches were reverted. They met the pools {waited} s after they"
+            f" were decided, with minima {float(ran.policy.slippage):.2%} below what was quoted."
+        )
+        if waited > _LATE:
+            words += (
+                f" An order of a live keeper is worth nothing after {_LATE} s: --latency 24 (seconds; latency_seconds"
+                " of a setup) is nearer to what one does."
+            )
+        found.append(words)
+    return found
+
+
 @contextmanager
 def output_folder(path: Path) -> Iterator[Path]:
     """A folder to write into that takes the name ``path`` when all is written, in the place of an earlier result.

@@ -315,16 +315,20 @@ def _bars(*, hidden: bool) -> Iterator[Progress]:
 
 def _summary(result: Result, out: Path) -> dict[str, Any]:
     """What `--json` prints: the metrics, and where the rest is."""
+    from keeper.backtest.run import remarks
+
     whole = result.model_dump(mode="json")
     return {
         "out": str(out),
         "prices": whole["prices"],
         "policies": {ran["name"]: {"steps": ran["steps"], "metrics": ran["metrics"]} for ran in whole["policies"]},
         "sensitivity": whole["sensitivity"],
+        "remarks": remarks(result),
     }
 
 
 def _print(result: Result, out: Path) -> None:
+    from keeper.backtest.run import remarks
     from keeper.market.history import moment
     from keeper.report import print_table, table
 
@@ -348,4 +352,6 @@ def _print(result: Result, out: Path) -> None:
     for name, found in (("frictionless", head.ideal), ("buy and hold", head.hold)):
         lines.add_row(name, share(found.growth), share(found.sharpe, ".2f"), share(found.max_drawdown))
     print_table(lines)
+    for remark in remarks(result):
+        click.echo(remark)
     click.echo(f"report, result and steps: {out / 'report.html'}")

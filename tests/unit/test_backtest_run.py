@@ -18,7 +18,7 @@ from keeper.backtest import Setup, load_setup
 from keeper.backtest.metrics import Meter
 from keeper.backtest.record import Record
 from keeper.backtest.report import write_report
-from keeper.backtest.run import Entry, Ran, Result, Variation, output_folder, run
+from keeper.backtest.run import Entry, Ran, Result, Variation, output_folder, remarks, run
 from keeper.backtest.run import simulate as simulated
 from keeper.cli import main
 from keeper.domain import InputError, load_policy
@@ -267,6 +267,38 @@ def test_a_batch_may_come_seconds_after_its_decision(files, keeper):
     code, _, err = keeper("--days", 1, "--latency", 3_600)
     assert code == 2
     assert "must be shorter than the 3600 s between prices" in err
+
+
+def test_batches_that_come_too_late_are_told_with_what_to_do_about_it(files, keeper):
+    asked = ("--setup", files / "setup.yaml", "--policy", files / "narrow.yaml", "--sensitivity", "none")
+    asked += ("--regime", "jumps", "--days", 20, "--seed", 3)
+    code, out, _ = keeper(*asked)
+    said = "batches were reverted. They met the pools 3600 s after they were decided, with minima 0.50% below what was"
+    assert (code, said in " ".join(out.split())) == (0, True)
+    assert said in (files / "out" / "report.html").read_text()
+    (remark,) = json.loads(keeper(*asked, "--json")[1])["remarks"]
+    assert "worth nothing after 300 s: --latency 24" in remark
+
+    assert json.loads(keeper(*asked, "--latency", 24, "--json")[1])["remarks"] == []
+
+
+def test_few_reverted_batches_are_not_worth_a_word_and_quick_ones_no_other_latency(generated):
+    whole = Result.model_validate_json((generated / "result.json").read_text())
+
+    def said(trades, reverted, **setup):
+        ran = whole.policies[0]
+        metrics = ran.metrics.model_copy(update={"trades": trades, "reverted": reverted})
+        changes = {
+            "setup": whole.setup.model_copy(update=setup),
+            "policies": (ran.model_copy(update={"metrics": metrics}),),
+        }
+        return remarks(whole.model_copy(update=changes))
+
+    assert said(0, 0) == said(90, 10) == []
+    assert "11 of 100 batches were reverted" in said(89, 11)[0]
+    assert "--latency" in said(89, 11)[0]
+    assert "--latency" not in said(89, 11, latency_seconds=300)[0]
+    assert "0 s after" in said(0, 1, latency_steps=0)[0]
 
 
 def test_pools_come_from_a_depth_file(files, keeper):
