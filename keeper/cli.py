@@ -155,6 +155,7 @@ def plan(  # noqa: PLR0917  click passes them by name
 ) -> int:
     """Decide and show the decision; send nothing. With --snapshot and --policy, touch no network either."""
     from keeper.config import read_policy, read_snapshot
+    from keeper.domain import check_basket
     from keeper.picture import check_format, draw_plan
     from keeper.policy import consider
     from keeper.report import print_decision, print_explanation
@@ -172,6 +173,7 @@ def plan(  # noqa: PLR0917  click passes them by name
         raise click.UsageError("--snapshot needs --policy")
     else:
         facts, policy = read_snapshot(snapshot_path), read_policy(policy_path)
+    check_basket(policy, facts.names)
     considered = consider(facts, policy)
     decision = considered.decision
     if as_json:
@@ -198,12 +200,14 @@ def plan(  # noqa: PLR0917  click passes them by name
 def verify(plan_path: Path, snapshot_path: Path, policy_path: Path, as_json: bool) -> int:
     """Simulate a plan (as `plan --json` printed it) again and recompute its bound. Exit code 1 if it does not hold."""
     from keeper.config import read_plan, read_policy, read_snapshot
+    from keeper.domain import check_basket
     from keeper.policy import verify as check_plan
     from keeper.report import print_verdict
 
     facts, policy, decision = read_snapshot(snapshot_path), read_policy(policy_path), read_plan(plan_path)
     if facts.nav == 0:
         raise InputError(f"{snapshot_path}: the vault holds nothing of value, there is nothing to verify")
+    check_basket(policy, facts.names)
     verdict = check_plan(facts, policy, decision)
     if as_json:
         _print_json(
@@ -411,7 +415,7 @@ def _surroundings(keeper: Keeper, config_path: Path) -> Surroundings:
         clock=None if rehearsal else time.time,
         files=() if rehearsal else (config_path, *([signer.path] if isinstance(signer, Keystore) else [])),
         database=database,
-        max_price_age=config.policy.max_price_age,
+        policy=config.policy,
     )
 
 

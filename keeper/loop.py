@@ -17,7 +17,7 @@ from keeper.chain.errors import Refused, RpcError, WrongChainError
 from keeper.chain.lens import Lens, Reading
 from keeper.chain.rpc import Endpoint, Header
 from keeper.config import Config
-from keeper.domain import Past, Policy, Snapshot
+from keeper.domain import Past, Policy, Snapshot, check_basket, names_assets
 from keeper.domain.decision import Decision
 from keeper.domain.errors import InputError
 from keeper.ops.alerts import What
@@ -65,6 +65,11 @@ class Keeper:
         code stands there."""
         self.deployment.check_chain(self.endpoint)
         self.deployment.check_code(self.endpoint)
+
+    def check_policy(self) -> None:
+        """Raises `InputError` if the policy names assets, or has models of them, and those are not the vault's."""
+        if names_assets(self.config.policy):
+            check_basket(self.config.policy, self.read().names)
 
     def read(self) -> Reading:
         """Everything at the latest block."""
@@ -361,6 +366,7 @@ def meet(keeper: Keeper, *, stop: threading.Event, complain: Callable[[str], Non
     while not stop.is_set():
         try:
             keeper.check_chain()
+            keeper.check_policy()
         except WrongChainError:
             raise
         except RpcError as error:

@@ -28,6 +28,7 @@ from keeper.domain import (
     Swap,
     Token,
     VaultState,
+    check_basket,
 )
 from keeper.domain.limits import VaultLimits
 from keeper.market.feeds import ANSWER, Feeds, Path, Way, answer_of
@@ -157,8 +158,9 @@ def simulate(
     curator.
 
     Raises:
-        InputError: a token has no price, or the start does not fit the setup.
+        InputError: a token has no price, or the policy or the start does not fit the setup.
     """
+    check_basket(policy, setup.names if start is None else start.names)
     columns = _columns(setup, prices)
     rows = iter(prices)
     if targets is None and setup.curation is not None:

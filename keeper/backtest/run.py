@@ -15,7 +15,7 @@ from keeper.backtest.engine import simulate
 from keeper.backtest.metrics import Meter, Metrics
 from keeper.backtest.record import Record
 from keeper.backtest.setup import Setup
-from keeper.domain import InputError, Policy
+from keeper.domain import InputError, Policy, check_basket
 from keeper.market.source import Prices
 from keeper.pools.base import Model
 
@@ -113,8 +113,13 @@ def run(
     """Run every policy, its steps into ``folder``, and then again with each of ``variations``.
 
     Raises:
-        InputError: the prices do not fit the setup, or have fewer than two rows.
+        InputError: a policy or the prices do not fit the setup, or there are fewer than two rows.
     """
+    for entry in entries:
+        try:
+            check_basket(entry.policy, setup.names)
+        except InputError as error:
+            raise InputError(f"{entry.name}: {error}") from None
     policies = []
     for number, entry in enumerate(entries, 1):
         steps = f"steps-{number}-{entry.name.replace(' ', '-')}.parquet"

@@ -109,6 +109,12 @@ class Setup(Model):
         return tuple(dict.fromkeys((*self.basket, *others, self.native)))
 
     @property
+    def names(self) -> tuple[tuple[str, str], ...]:
+        """Symbol and made-up address of each asset, by index of the basket."""
+        listed = addresses(self.symbols)
+        return tuple((symbol, listed[symbol]) for symbol in self.basket)
+
+    @property
     def venues(self) -> tuple[Venue, ...]:
         """The pools, with their depth as scaled."""
         venues = self.depth or default_venues(tuple(self.basket), self.native, self.dollar)

@@ -25,7 +25,7 @@ from pydantic import Field, ValidationError, model_validator
 from keeper.backtest.engine import simulate
 from keeper.backtest.metrics import Meter
 from keeper.backtest.setup import DOLLARS, Setup
-from keeper.domain import InputError, Policy
+from keeper.domain import InputError, Policy, check_basket
 from keeper.domain.errors import explain
 from keeper.domain.parse import with_models
 from keeper.market import PriceFile, PricePath, Prices, Regime, Window
@@ -226,7 +226,7 @@ def cells(sweep: Sweep) -> list[Cell]:
     policies = [
         (name, _spelt(point), policy)
         for name, strategy in (sweep.strategies or {"policy": Strategy()}).items()
-        for point, policy in _variants(sweep, name, strategy)
+        for point, policy in _variants(sweep, setup, name, strategy)
     ]
     for market in sweep.markets:
         market.prices(setup, 0)
@@ -258,18 +258,22 @@ def _setup(data: Mapping[str, Any]) -> Setup:
         raise InputError(f"setup: {explain(error)}") from None
 
 
-def _variants(sweep: Sweep, name: str, strategy: Strategy) -> Iterator[tuple[dict[str, Any], Policy]]:
+def _variants(sweep: Sweep, setup: Setup, name: str, strategy: Strategy) -> Iterator[tuple[dict[str, Any], Policy]]:
     grid = sweep.grid | strategy.grid
     for values in product(*grid.values()):
         point = dict(zip(grid, values, strict=True))
         data = deepcopy(sweep.policy)
         for key, value in (strategy.changes | point).items():
             _put(data, key, value)
+        at = f" at {_spelt(point)}" if point else ""
         try:
-            yield point, Policy.model_validate(data)
+            policy = Policy.model_validate(data)
+            check_basket(policy, setup.names)
         except ValidationError as error:
-            at = f" at {_spelt(point)}" if point else ""
             raise InputError(f"strategy {name}{at}: {explain(error)}") from None
+        except InputError as error:
+            raise InputError(f"strategy {name}{at}: {error}") from None
+        yield point, policy
 
 
 def _put(data: dict[str, Any], key: str, value: Any) -> None:

@@ -148,6 +148,11 @@ class Reading:
         return self.tokens[: len(self.vault.balances)]
 
     @property
+    def names(self) -> list[tuple[str, str]]:
+        """Symbol and address of every asset that may be traded."""
+        return [(facts.token.symbol, facts.token.address) for facts, _, _ in self.tradable]
+
+    @property
     def tradable(self) -> list[tuple[TokenFacts, int, int]]:
         """Every asset that may be traded, with its balance and target; a quarantined one may not."""
         vault = self.vault

@@ -80,6 +80,7 @@ def muster_files(config_paths: Sequence[Path], *, met: bool = True) -> list[Keep
     keepers = muster([Config.load(path) for path in _config_files(config_paths)])
     for keeper in keepers if met else ():
         keeper.check_chain()
+        keeper.check_policy()
     return keepers
 
 

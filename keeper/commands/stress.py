@@ -106,13 +106,18 @@ def stress(  # noqa: PLR0917  click passes them by name
 def _given(policy: Path | None, config: Path | None, deploy: Path | None) -> tuple[Config, DeployConfig]:
     from keeper.chain.artifacts import ROOT
     from keeper.config import Config, read_policy
+    from keeper.domain import check_basket
+    from keeper.stress.arena import symbols_of
     from keeper.submit.deployer import DeployConfig
 
     examples = ROOT / "examples"
     chosen = Config.load(config or examples / "keeper.yaml")
     if policy is not None:
         chosen = chosen.model_copy(update={"policy": read_policy(policy)})
-    return chosen, DeployConfig.load(deploy or examples / "deploy.yaml")
+    deployment = DeployConfig.load(deploy or examples / "deploy.yaml")
+    tokens = [asset.token for asset in deployment.assets]
+    check_basket(chosen.policy, list(zip(symbols_of(deployment), tokens, strict=True)))
+    return chosen, deployment
 
 
 def _chosen(names: tuple[str, ...], where: str) -> tuple[list[str], list[str]]:

@@ -5,7 +5,18 @@ from keeper.domain.errors import InputError
 from keeper.domain.forecast import DriftModel, Ewma, Garch, GarchModel, Har, HarModel
 from keeper.domain.parse import load_decision, load_policy, load_snapshot
 from keeper.domain.past import Closes, Past, Programme
-from keeper.domain.policy import Benefit, Covariance, GasUnits, Memory, Once, Policy, Risk, Twap
+from keeper.domain.policy import (
+    Benefit,
+    Covariance,
+    GasUnits,
+    Memory,
+    Once,
+    Policy,
+    Risk,
+    Twap,
+    check_basket,
+    names_assets,
+)
 from keeper.domain.snapshot import AssetState, Block, Limits, Snapshot, Token, VaultState
 from keeper.domain.trigger import (
     AllOf,
@@ -61,7 +72,9 @@ __all__ = [
     "Twap",
     "VaultState",
     "VolatilityBand",
+    "check_basket",
     "load_decision",
     "load_policy",
     "load_snapshot",
+    "names_assets",
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from keeper.domain.errors import InputError
 from keeper.pools.base import Model
 from keeper.units import Number
 
@@ -54,6 +56,21 @@ class FittedModel(Model):
         if version != VERSION:
             raise ValueError(f"the model is of version {version}, this one reads version {VERSION}: train it again")
         return version
+
+    def places(self, basket: Sequence[tuple[str, str]]) -> list[int]:
+        """Where each asset of a basket (symbol and address) stands in the model, by its symbol.
+
+        Raises:
+            InputError: the model does not know one.
+        """
+        place = {symbol.lower(): k for k, symbol in enumerate(self.symbols)}
+        symbols = [symbol for symbol, _ in basket]
+        if missing := [symbol for symbol in symbols if symbol.lower() not in place]:
+            raise InputError(
+                f"policy: the model was trained for {', '.join(self.symbols)} and does not know {', '.join(missing)}:"
+                " train one for this basket"
+            )
+        return [place[symbol.lower()] for symbol in symbols]
 
     def _check_features(self, kind: str) -> None:
         if self.features != FEATURES[kind]:

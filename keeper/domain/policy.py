@@ -1,6 +1,6 @@
 """What the keeper is told: when to trade, how far, and when to refuse."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
@@ -10,8 +10,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model
 
 from keeper.domain.errors import InputError, explain
 from keeper.domain.forecast import Ewma, FittedModel, Forecast, returns_needed
-from keeper.domain.snapshot import Snapshot
-from keeper.domain.stress import Stress
+from keeper.domain.stress import Fall, Stress
 from keeper.domain.trigger import Band, Calendar, DriftForecast, Score, Trigger, VolatilityBand, leaves
 from keeper.pools.base import Model
 from keeper.units import Fraction, Number, Uint
@@ -65,18 +64,18 @@ class Covariance(Model):
             raise ValueError(f"the matrix is no covariance: its least eigenvalue is {least:.4g}")
         return self
 
-    def of(self, snapshot: Snapshot) -> NDArray[np.float64]:
-        """The matrix by index of the basket, shape (assets, assets).
+    def of(self, basket: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
+        """The matrix by index of a basket (symbol and address of each asset), shape (assets, assets).
 
         Raises:
             InputError: an asset is not listed.
         """
         place = {name.lower(): k for k, name in enumerate(self.tokens)}
         order = []
-        for asset in snapshot.vault.assets:
-            k = place.get(asset.token.lower(), place.get(snapshot.symbol(asset.token).lower()))
+        for symbol, token in basket:
+            k = place.get(token.lower(), place.get(symbol.lower()))
             if k is None:
-                raise InputError(f"policy: covariance does not list {snapshot.symbol(asset.token)}: add it to tokens")
+                raise InputError(f"policy: covariance does not list {symbol}: add it to tokens")
             order.append(k)
         matrix: NDArray[np.float64] = np.array(self.matrix)[np.ix_(order, order)]
         # What has no variance at all would leave the solver without a unique answer.
@@ -361,3 +360,34 @@ def models(policy: Policy) -> Iterator[FittedModel]:
     for forecast in forecasts(policy):
         if not isinstance(forecast, Ewma):
             yield forecast.model
+
+
+Basket = Sequence[tuple[str, str]]
+"""Symbol and address of each asset."""
+
+
+def check_basket(policy: Policy, basket: Basket) -> None:
+    """Raises `InputError` if a policy names assets, or has models of them, and those are not the basket's.
+
+    `keeper.policy.decide` says the same, at the first snapshot at which it matters.
+    """
+    for demand in _demands(policy):
+        demand(basket)
+
+
+def names_assets(policy: Policy) -> bool:
+    """Whether there is anything for `check_basket` to check."""
+    return any(True for _ in _demands(policy))
+
+
+def _demands(policy: Policy) -> Iterator[Callable[[Basket], object]]:
+    for model in models(policy):
+        yield model.places
+    for trigger in leaves(policy.trigger):
+        if isinstance(trigger, Band) and trigger.assets:
+            yield trigger.edges
+    if isinstance(policy.covariance, Covariance):
+        yield policy.covariance.of
+    for scenario in () if policy.stress is None else policy.stress.before_trade:
+        if isinstance(scenario, Fall) and scenario.asset is not None:
+            yield scenario.token

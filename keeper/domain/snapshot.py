@@ -175,6 +175,11 @@ class Snapshot(Model):
         """What people call ``token``."""
         return self.token[token].symbol
 
+    @property
+    def names(self) -> tuple[tuple[str, str], ...]:
+        """Symbol and address of each asset, by index of the basket."""
+        return tuple((self.symbol(asset.token), asset.token) for asset in self.vault.assets)
+
 
 def _listed(info: ValidationInfo) -> dict[str, Token] | None:
     """Tokens by address in lower case; None if the tokens themselves were refused."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from keeper.domain.errors import InputError
 from keeper.domain.forecast import DriftModel, Ewma, Forecast
 from keeper.pools.base import Model
 from keeper.units import Fraction, Number
@@ -52,6 +53,18 @@ class Band(Edges):
         description="bands of single assets by symbol, in place of the two above; where only these are given, the other"
         " assets have none",
     )
+
+    def edges(self, basket: Sequence[tuple[str, str]]) -> list[Edges]:
+        """Those of each asset of a basket: symbol and address.
+
+        Raises:
+            InputError: the band names one that is not in it.
+        """
+        own = {symbol.lower(): edges for symbol, edges in self.assets.items()}
+        symbols = [symbol.lower() for symbol, _ in basket]
+        if unknown := own.keys() - set(symbols):
+            raise InputError(f"policy: trigger: a band is for {min(unknown)}, which is not in the basket")
+        return [own.get(symbol, self) for symbol in symbols]
 
 
 class Calendar(Model):

@@ -16,6 +16,7 @@ from keeper.chain.lens import Lens, Reading
 from keeper.chain.rpc import Endpoint, Header
 from keeper.chain.shares import read_shares
 from keeper.chain.venues import BALANCER_VAULT
+from keeper.domain import Policy, check_basket
 from keeper.domain.errors import InputError
 from keeper.pools import MultiTokenPool
 from keeper.submit.sender import check_role
@@ -52,14 +53,14 @@ class Surroundings:
 
     `endpoints` are all that are configured, each looked at by itself. `clock` gives Unix time. `files` are those that
     nobody else may read or change: the configuration and the keystore. `database` connects to the journal and says
-    where it is, or raises `InputError`. `max_price_age` is the policy's, in seconds.
+    where it is, or raises `InputError`. `policy` is the one that will decide.
     """
 
     endpoints: Sequence[Endpoint] = ()
     clock: Callable[[], float] | None = None
     files: Sequence[Path] = ()
     database: Callable[[], str] | None = None
-    max_price_age: int | None = None
+    policy: Policy | None = None
 
 
 def preflight(
@@ -105,7 +106,7 @@ def _checks(
     found: list[Reading] = []
     yield _try("snapshot", _read, endpoint, lens, found)
     for reading in found:
-        yield from _vault_checks(endpoint, deployment, reading, around.max_price_age)
+        yield from _vault_checks(endpoint, deployment, reading, around.policy)
         yield from _signer_checks(endpoint, reading, signer)
 
 
@@ -125,11 +126,13 @@ def _endpoint_checks(endpoints: Sequence[Endpoint], deployment: Deployment, lens
 
 
 def _vault_checks(
-    endpoint: Endpoint, deployment: Deployment, reading: Reading, max_price_age: int | None
+    endpoint: Endpoint, deployment: Deployment, reading: Reading, policy: Policy | None
 ) -> Iterator[Check]:
     yield _try("wiring", _wiring, deployment, reading)
     yield _try("paused", _paused, reading)
-    yield _try("oracle", _oracle, endpoint, reading, max_price_age)
+    if policy is not None:
+        yield _try("policy", _policy, reading, policy)
+    yield _try("oracle", _oracle, endpoint, reading, None if policy is None else policy.max_price_age)
     yield _try("checkpoints", _checkpoints, endpoint, reading)
     yield _try("allowances", _allowances, endpoint, reading)
 
@@ -239,6 +242,11 @@ def _paused(reading: Reading) -> str:
     if reading.vault.paused:
         raise Refused(f"rebalancing is paused; the owner {reading.vault.owner} can resume it")
     return "no"
+
+
+def _policy(reading: Reading, policy: Policy) -> str:
+    check_basket(policy, reading.names)
+    return f"fits a basket of {', '.join(symbol for symbol, _ in reading.names)}"
 
 
 def _oracle(endpoint: Endpoint, reading: Reading, max_price_age: int | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from keeper.domain import AllOf, AnyOf, Band, Edges, InputError, Policy, Snapshot, Trigger, VolatilityBand
+from keeper.domain import AllOf, AnyOf, Band, Edges, Policy, Snapshot, Trigger, VolatilityBand
 from keeper.policy.forecasts import outlook
 from keeper.policy.penalty import rates, targets_of
 from keeper.units import WAD, mul_div, to_float, to_wad
@@ -56,13 +56,7 @@ def band_widths(band: Band, snapshot: Snapshot) -> Widths:
 
 def edges_of(band: Band, snapshot: Snapshot) -> Sequence[Edges]:
     """The edges of each asset's band. Raises `InputError` if the band names an asset that is not in the basket."""
-    if not band.assets:
-        return [band] * len(snapshot.vault.assets)
-    own = {symbol.lower(): edges for symbol, edges in band.assets.items()}
-    symbols = [snapshot.symbol(asset.token).lower() for asset in snapshot.vault.assets]
-    if unknown := own.keys() - set(symbols):
-        raise InputError(f"policy: trigger: a band is for {min(unknown)}, which is not in the basket")
-    return [own.get(symbol, band) for symbol in symbols]
+    return band.edges(snapshot.names) if band.assets else [band] * len(snapshot.vault.assets)
 
 
 def volatility_widths(band: VolatilityBand, snapshot: Snapshot, policy: Policy) -> Widths:

@@ -13,8 +13,19 @@ from math import exp, log, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from keeper.domain import InputError, Past, Snapshot
-from keeper.domain.forecast import MONTH, WEEK, DriftModel, Ewma, FittedModel, Forecast, Garch, Har, returns_needed
+from keeper.domain import Past, Snapshot
+from keeper.domain.forecast import (
+    MONTH,
+    WEEK,
+    DriftModel,
+    Ewma,
+    Forecast,
+    Garch,
+    GarchModel,
+    Har,
+    HarModel,
+    returns_needed,
+)
 
 YEAR = 365 * 86_400
 CORRELATION_DECAY = 0.97
@@ -76,7 +87,7 @@ def outlook(snapshot: Snapshot, forecast: Forecast) -> Outlook:
 
 def _outlook(snapshot: Snapshot, forecast: Forecast, past: Past | None) -> Outlook:
     symbols = [snapshot.symbol(asset.token) for asset in snapshot.vault.assets]
-    rows = None if isinstance(forecast, Ewma) else coefficients_of(forecast.model, forecast.model.coefficients, symbols)
+    rows = None if isinstance(forecast, Ewma) else _rows_of(forecast.model, snapshot)
     interval = 1 if past is None else past.interval
     returns = [
         np.zeros(0) if past is None else past.returns.get(asset.token.lower(), np.zeros(0))
@@ -95,17 +106,9 @@ def _outlook(snapshot: Snapshot, forecast: Forecast, past: Past | None) -> Outlo
     return Outlook(correlation * np.outer(deviation, deviation), assumed)
 
 
-def coefficients_of(
-    model: FittedModel, rows: Sequence[Sequence[float]], symbols: Sequence[str]
-) -> list[Sequence[float]]:
-    """A model's row for each of these symbols. Raises `InputError` if one is missing."""
-    place = {symbol.lower(): k for k, symbol in enumerate(model.symbols)}
-    if missing := [symbol for symbol in symbols if symbol.lower() not in place]:
-        raise InputError(
-            f"policy: the model was trained for {', '.join(model.symbols)} and does not know {', '.join(missing)}:"
-            " train one for this basket"
-        )
-    return [rows[place[symbol.lower()]] for symbol in symbols]
+def _rows_of(model: HarModel | GarchModel, snapshot: Snapshot) -> list[Sequence[float]]:
+    """A model's coefficients for each asset. Raises `InputError` if it does not know one."""
+    return [model.coefficients[place] for place in model.places(snapshot.names)]
 
 
 def next_variance(returns: Floats, forecast: Forecast, row: Sequence[float]) -> float:

@@ -74,7 +74,7 @@ def covariance_of(snapshot: Snapshot, policy: Policy) -> Floats | None:
         InputError: it does not list an asset, or a model does not know one.
     """
     if isinstance(policy.covariance, Covariance):
-        return policy.covariance.of(snapshot)
+        return policy.covariance.of(snapshot.names)
     if policy.covariance is None:
         return None
     expected = outlook(snapshot, forecast_of(policy))

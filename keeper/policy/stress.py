@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from keeper.domain import Decision, InputError, Policy, Snapshot
+from keeper.domain import Decision, Policy, Snapshot
 from keeper.domain.stress import DearGas, Fall, OracleError, Sandwich, Scenario, ThinPools
 from keeper.policy.guard import Basket, Outcome
 from keeper.pools import BasePool, SwapError
@@ -61,11 +61,7 @@ def _wrong(scenario: OracleError, snapshot: Snapshot, decision: Decision) -> tup
 
 
 def _fallen(scenario: Fall, snapshot: Snapshot, decision: Decision) -> tuple[int, str]:
-    symbols = {snapshot.symbol(token).lower(): token for token in snapshot.asset}
-    by_name = {token.lower(): token for token in snapshot.asset} | symbols
-    named = None if scenario.asset is None else by_name.get(scenario.asset.lower())
-    if scenario.asset is not None and named is None:
-        raise InputError(f"policy: stress names {scenario.asset}, which is not in the basket: correct it")
+    named = scenario.token(snapshot.names)
     cost = snapshot.nav - _measure(snapshot, decision, _simulated(decision)).nav
     bought = {
         token: mul_div_up(change, snapshot.asset[token].price, 10 ** snapshot.token[token].decimals)

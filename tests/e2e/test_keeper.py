@@ -224,6 +224,7 @@ def test_check_finds_everything_in_order(place):
         "snapshot",
         "wiring",
         "paused",
+        "policy",
         "oracle",
         "checkpoints",
         "allowances",
@@ -253,6 +254,15 @@ def test_check_refuses_a_paused_vault(place):
     code, _, err = place.run("check")
     assert code == 3
     assert_one_line(err, "rebalancing is paused", OWNER.address)
+
+
+@pytest.mark.parametrize("command", [("check",), ("run", "--once"), ("run",), ("plan",)])
+def test_a_policy_that_names_what_the_vault_does_not_hold_is_refused_at_once(place, command):
+    named = {"kind": "band", "absolute": 0.9, "assets": {"DOGE": {"absolute": 0.1}}}
+    place.configure(policy=POLICY | {"trigger": named})
+    code, _, err = place.run(*command)
+    assert code == 2
+    assert_one_line(err, "policy: trigger: a band is for doge, which is not in the basket")
 
 
 def test_check_refuses_a_stale_oracle(place):
@@ -312,7 +322,7 @@ def test_preflight_refuses_prices_that_the_policy_would(place, allowed, exit_cod
     place.devnet.refresh_feeds()
     oldest = min(facts.price_updated_at for facts in keeper.read().basket)
     place.devnet.mine(seconds=oldest + 100 - keeper.read().block.timestamp)
-    around = Surroundings(max_price_age=allowed)
+    around = Surroundings(policy=keeper.config.policy.model_copy(update={"max_price_age": allowed}))
     checks = preflight(keeper.endpoint, keeper.deployment, keeper.lens, None, around)
     assert next(check.exit_code for check in checks if check.name == "oracle") == exit_code
 

@@ -7,6 +7,7 @@ import pytest
 from builders import NOW, POOLS, USDC, WBTC, WETH, at, policy, snapshot
 from hypothesis import given
 from hypothesis import strategies as st
+from models import DRIFT, GARCH, HAR
 
 from keeper.backtest import training
 from keeper.backtest.training import Closes, train
@@ -17,34 +18,7 @@ from keeper.policy.forecasts import correlations, drift_outlook, ewma, garch, ha
 
 DAY = 86_400
 BASKET = {USDC: (0.4, 0.4), WETH: (0.3, 0.3), WBTC: (0.3, 0.3)}
-SYMBOLS = ["USDC", "WETH", "WBTC"]
-TRAINED = {"since": "2019-01-01", "until": "2021-01-01", "rows": 731}
 squares = st.lists(st.floats(1e-8, 0.1), min_size=30, max_size=60).map(np.array)
-
-
-def model(kind, rows, **changes):
-    features = {"har": ["mean", "last", "week", "month"], "garch": ["omega", "alpha", "beta"]}[kind]
-    return {
-        "version": 1,
-        "kind": kind,
-        "interval_seconds": DAY,
-        "trained": TRAINED,
-        "symbols": SYMBOLS,
-        "features": features,
-        "validation": {},
-        "coefficients": rows,
-    } | changes
-
-
-HAR = model("har", [[0.3, 0.1, 0.2, 0.4]] * 3)
-GARCH = model("garch", [[1e-5, 0.1, 0.85]] * 3)
-DRIFT = model("har", []) | {
-    "kind": "drift",
-    "features": ["intercept", "deviation", "distance", "variance_ratio"],
-    "coefficients": [-2.0, 3.0, -1.5, 0.1],
-    "width": 0.03,
-    "variance": HAR,
-}
 
 
 def remembered(prices, by, basket=BASKET):
