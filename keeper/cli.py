@@ -31,9 +31,11 @@ from keeper.commands.workers import dispatch, work
 from keeper.domain.errors import InputError
 
 if TYPE_CHECKING:
-    from keeper.domain import Snapshot
+    from keeper.chain.lens import Reading
+    from keeper.domain import Past, Snapshot
     from keeper.loop import Keeper
     from keeper.ops.preflight import Surroundings
+    from keeper.ops.status import Slices
     from keeper.submit.journal import Journal
 
 FAILED, BAD_USAGE, REFUSED = 1, 2, 3
@@ -115,12 +117,13 @@ def check(config_path: Path, as_json: bool) -> int:
 @config_option
 @as_json
 def status(config_path: Path, as_json: bool) -> int:
-    """Show the vault: weights against targets, drift, what its limits still allow."""
+    """Show the vault: weights against targets, drift, what its limits still allow, slices that are under way."""
     from keeper.ops.status import status_json, status_of
     from keeper.report import print_status
 
-    reading = _connect(config_path).read()
-    found = status_of(reading)
+    keeper = _connect(config_path)
+    reading = keeper.read()
+    found = status_of(reading, _slices(keeper, config_path, reading))
     if as_json:
         _print_json(status_json(reading, found))
     else:
@@ -374,18 +377,38 @@ def devnet(port: int, seed: int, load_path: Path | None, dump_path: Path | None,
 
 def _facts(keeper: Keeper, config_path: Path) -> Snapshot:
     """What the chain says now, with what the keeper's journal, if there is one, knows of the time before."""
-    from keeper.policy import remember
-
     facts = keeper.read().snapshot()
+    return facts.model_copy(update={"past": _past(keeper, config_path, facts)})
+
+
+def _past(keeper: Keeper, config_path: Path, facts: Snapshot) -> Past | None:
+    from keeper.loop import past_of
+
     for live in (True, False):
         try:
             with _journal(config_path, live) as journal:
-                past, _ = journal.past()
+                if journal.past()[0] is not None:
+                    return past_of(keeper, journal, facts)[0]
         except InputError:
             continue  # no journal yet, or one that the keeper has still to bring up to date
-        if past is not None:
-            return facts.model_copy(update={"past": remember(past, facts, keeper.config.policy)})
-    return facts
+    return None
+
+
+def _slices(keeper: Keeper, config_path: Path, reading: Reading) -> Slices | None:
+    """The slices that are under way; None too while the oracle refuses, without which nothing can be decided."""
+    from keeper.chain.errors import OracleRefused
+    from keeper.loop import past_of
+    from keeper.ops.status import slices_of
+    from keeper.policy.schedule import under_way
+
+    try:
+        facts = reading.snapshot()
+        with _journal(config_path, live=True) as journal:
+            past, sent = past_of(keeper, journal, facts)[0], journal.open_batch()
+            decision = None if sent is None else journal.decision_of(sent)
+    except (OracleRefused, InputError):  # no journal yet, or one that the keeper has still to bring up to date
+        return None
+    return slices_of(under_way(past, facts, keeper.config.policy), decision, in_flight=sent is not None)
 
 
 def _surroundings(keeper: Keeper, config_path: Path) -> Surroundings:

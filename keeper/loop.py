@@ -207,7 +207,7 @@ def _tick(  # noqa: PLR0911  each way out has its own reason
         snapshot = facts_for_trade(reading)
     except Refused as refusal:
         return Outcome("refused", str(refusal), header.number)
-    past, seen.intent_id = past_of(service, snapshot)
+    past, seen.intent_id = past_of(keeper, service.journal, snapshot)
     snapshot = snapshot.model_copy(update={"past": past})
     decision = decide(snapshot, keeper.config.policy)
     seen.facts = (snapshot, keeper.config.policy, decision)
@@ -249,18 +249,18 @@ def _ahead(journal: Journal, decision: Decision, header: Header) -> str | None:
     return None
 
 
-def past_of(service: Service, snapshot: Snapshot) -> tuple[Past, int]:
+def past_of(keeper: Keeper, journal: Journal, snapshot: Snapshot) -> tuple[Past, int]:
     """What the journal knows of the time before, with this snapshot; and the last batch in it.
 
     A batch counts once a finalised block has it, at that block's time, so a restart finds the same past.
     """
-    journal, policy = service.journal, service.keeper.config.policy
+    policy = keeper.config.policy
     past, intent_id = journal.past()
     batch = journal.executed_since(intent_id)
     if batch is not None:
         past = past or remember(None, snapshot, policy)
         assert batch.outcome is not None  # noqa: S101  the engine writes it with the state
-        at = service.keeper.endpoint.header(batch.outcome.block_number).timestamp
+        at = keeper.endpoint.header(batch.outcome.block_number).timestamp
         past, intent_id = executed(past, journal.decision_of(batch), at), batch.id
     return remember(past, snapshot, policy), intent_id
 

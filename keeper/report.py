@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from keeper.domain.decision import Decision
     from keeper.domain.snapshot import Snapshot
     from keeper.loop import Outcome
-    from keeper.ops.status import Status
+    from keeper.ops.status import Slices, Status
     from keeper.policy import Considered, Verdict
     from keeper.submit.journal import Intent
     from keeper.submit.journal.models import Decision as Decided
@@ -70,8 +70,19 @@ def print_status(reading: Reading, found: Status) -> None:
         "nonce": str(vault.nonce),
         "keeper": vault.keeper,
     }
+    if found.slices is not None:
+        lines["slices"] = _slices(found.slices, reading.block.timestamp)
     for name, text in lines.items():
         click.echo(f"{name:<10}{text}")
+
+
+def _slices(slices: Slices, now: int) -> str:
+    programme = slices.programme
+    state = f"due in {programme.next_at - now} s" if programme.next_at > now else "due"
+    return (
+        f"{programme.done + 1} of {programme.slices} {'is sent and not final yet' if slices.in_flight else state};"
+        f" down to a drift of {percent(programme.goal_drift)}, given up in {programme.deadline - now} s"
+    )
 
 
 def print_decision(facts: Snapshot, decision: Decision) -> None:

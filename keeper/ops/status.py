@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from keeper.chain.lens import Reading, TokenFacts
+from keeper.domain import Decision, Programme
 from keeper.units import WAD, mul_div
 
 
@@ -21,6 +22,14 @@ class AssetStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Slices:
+    """A programme, and whether its next slice is sent and not final yet."""
+
+    programme: Programme
+    in_flight: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The vault at one block. NAV in USD WAD and drift in WAD; both None while a price of the basket is refused."""
 
@@ -29,9 +38,20 @@ class Status:
     drift: int | None
     cooldown: int
     """Seconds until the vault may be rebalanced again."""
+    slices: Slices | None
+    """A rebalance that is under way in slices."""
 
 
-def status_of(reading: Reading) -> Status:
+def slices_of(programme: Programme | None, decision: Decision | None, *, in_flight: bool) -> Slices | None:
+    """What is under way: the ``programme`` as finalised blocks have it, or one whose first slice is ``in_flight``, as
+    its ``decision`` began it."""
+    if programme is None and decision is not None and decision.programme is not None:
+        begun = decision.programme
+        programme = begun.model_copy(update={"done": begun.done - 1, "next_at": begun.next_at - begun.interval})
+    return None if programme is None else Slices(programme, in_flight)
+
+
+def status_of(reading: Reading, slices: Slices | None = None) -> Status:
     """What `keeper status` shows. Answers whatever the oracle refuses."""
     vault = reading.vault
     refusals = [
@@ -58,6 +78,7 @@ def status_of(reading: Reading) -> Status:
         nav=None if unpriced else basket.nav,
         drift=basket.drift if priced else None,
         cooldown=max(0, vault.ready_at - reading.block.timestamp),
+        slices=slices,
     )
 
 
@@ -82,6 +103,7 @@ def status_json(reading: Reading, status: Status) -> dict[str, object]:
         "turnover_headroom": str(vault.turnover_headroom),
         "settled_at": vault.settled_at,
         "cooldown_seconds": status.cooldown,
+        "programme": None if status.slices is None else _slices_json(status.slices),
         "assets": [
             {
                 "token": asset.facts.token.address,
@@ -96,6 +118,18 @@ def status_json(reading: Reading, status: Status) -> dict[str, object]:
             }
             for asset in status.assets
         ],
+    }
+
+
+def _slices_json(slices: Slices) -> dict[str, object]:
+    programme = slices.programme
+    return {
+        "slices": programme.slices,
+        "done": programme.done,
+        "in_flight": slices.in_flight,
+        "next_at": programme.next_at,
+        "deadline": programme.deadline,
+        "goal_drift": str(programme.goal_drift),
     }
 
 

@@ -1,5 +1,6 @@
 """A rebalance in slices, with a real journal on a real node: each is a batch, and a restart goes on with the next."""
 
+import json
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -115,6 +116,38 @@ def test_between_slices_it_holds_with_the_seconds_that_are_missing(keeper):
     assert outcome.reason.startswith("slice 2 of 3 is due in ")
     keeper.wait()
     sliced(keeper, 2)
+
+
+def test_status_shows_the_slices_that_are_under_way_and_none_when_there_are_none(keeper, capsys):
+    def status(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exited:
+            main(["status", "--config", str(keeper.stage.path), *arguments])
+        assert exited.value.code == 0
+        return capsys.readouterr().out
+
+    assert json.loads(status("--json"))["programme"] is None
+    assert "slices" not in status()
+    first = keeper.tick()
+    at = keeper.stage.endpoint.header(first.realised.block_number).timestamp
+    programme = json.loads(status("--json"))["programme"]
+    assert (programme["done"], programme["in_flight"]) == (0, True)
+    assert "slices    1 of 3 is sent and not final yet; down to a drift of" in status()
+
+    keeper.finish()
+    keeper.tick()  # sees that it is final
+    found = json.loads(status("--json"))
+    programme = found["programme"]
+    assert (programme["slices"], programme["done"], programme["in_flight"]) == (SLICES, 1, False)
+    assert programme["next_at"] == at + INTERVAL < programme["deadline"]
+    assert 0 < int(programme["goal_drift"]) < int(found["drift"])
+    left = programme["next_at"] - found["block"]["timestamp"]
+    assert f"slices    2 of 3 due in {left} s; down to a drift of " in status()
+
+    keeper.wait()
+    assert "slices    2 of 3 due; down to" in status()
+    keeper.wait(4 * INTERVAL)
+    assert json.loads(status("--json"))["programme"] is None  # given up
 
 
 def test_a_keeper_that_dies_between_slices_goes_on_with_the_next(keeper):

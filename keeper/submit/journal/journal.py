@@ -192,6 +192,13 @@ class Journal:
             found: Intent | None = session.scalar(select(Intent).where(*own, done).order_by(Intent.id.desc()).limit(1))
             return found
 
+    def open_batch(self) -> Intent | None:
+        """The batch of this vault that may still have an effect; None if there is none."""
+        with self.store.read() as session:
+            own = (Intent.vault_id == self._known(session), Intent.order != b"", Intent.state.in_(OPEN))
+            found: Intent | None = session.scalar(select(Intent).where(*own).order_by(Intent.id.desc()).limit(1))
+            return found
+
     def decisions(self, limit: int) -> Sequence[models.Decision]:
         """The latest ones, newest first."""
         with self.store.read() as session:
