@@ -283,7 +283,7 @@ def test_batches_that_come_too_late_are_told_with_what_to_do_about_it(files, kee
 
 
 def test_few_reverted_batches_are_not_worth_a_word_and_quick_ones_no_other_latency(generated):
-    whole = Result.model_validate_json((generated / "result.json").read_text())
+    whole = Result.model_validate_json((generated[0] / "result.json").read_text())
 
     def said(trades, reverted, **setup):
         ran = whole.policies[0]
