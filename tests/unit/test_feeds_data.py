@@ -15,6 +15,7 @@ from keeper.market.feeds import Feeds, FeedTerms, Path, Way, answer_of
 
 DATA = File(os.environ.get("BALLAST_DATA", File(__file__).parents[3] / "shared" / "data"))
 HOUR, DAY = 3_600, 86_400
+_ONE = np.zeros(1, dtype=np.int64)
 
 pytestmark = pytest.mark.data
 
@@ -64,9 +65,8 @@ def simulated(terms: FeedTerms, prices: list[tuple[int, float]], seed: int) -> t
     found = [(time, price)]
     for later, close in prices[1:]:
         way = path.to(later, np.log([close]))
-        for k in range(len(way.times)):
-            if feed.look(Way(way.times[k : k + 1], way.log_prices[k : k + 1], np.zeros(1, dtype=np.int64))):
-                found.append((int(way.times[k]), feed.answers[0] / 1e8))
+        points = (Way(way.times[k : k + 1], way.log_prices[k : k + 1], _ONE) for k in range(len(way.times)))
+        found += [(int(point.times[0]), feed.answers[0] / 1e8) for point in points if feed.look(point)]
     return np.array([at for at, _ in found]), np.array([answer for _, answer in found])
 
 
