@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Protocol
 
@@ -37,8 +38,10 @@ class ConstantGas(Model):
 
 
 class GasFile(Model):
-    """A series from a CSV file (also gzipped) with the columns ``time`` (unix seconds), ``base_fee_wei`` and, if the
-    priority fee is not ``priority_fee_wei`` all the time, ``priority_fee_wei``; oldest first, at any distances.
+    """A series from a CSV file (also gzipped), oldest first, at any distances.
+
+    Its columns are ``time`` (unix seconds or ISO 8601), ``base_fee_wei`` and, if the priority fee is not
+    ``priority_fee_wei`` all the time, ``priority_fee_wei``.
 
     Iterating raises `InputError` at the first row that is wrong, by its line.
     """
@@ -59,19 +62,38 @@ class GasFile(Model):
         missing = [name for name in ("time", "base_fee_wei") if name not in (rows.fieldnames or ())]
         if missing:
             raise InputError(f"{self.file}: there is no column {missing[0]}; the first row names {rows.fieldnames}")
-        before = -1
+        before, said = -1, ""
         for row in rows:
-            cells = (row["time"], row["base_fee_wei"], row.get("priority_fee_wei") or str(self.priority_fee_wei))
-            wrong = [cell or "" for cell in cells if not (cell and cell.isascii() and cell.isdecimal())]
+            where = f"{self.file}: row {rows.line_num}"
+            time = _seconds(row["time"] or "")
+            if time is None:
+                raise InputError(f"{where}: {row['time'] or ''!r} is no time: unix seconds, or as 2021-01-01T12:00")
+            cells = (row["base_fee_wei"], row.get("priority_fee_wei") or str(self.priority_fee_wei))
+            wrong = [cell or "" for cell in cells if not _is_whole(cell or "")]
             if wrong:
-                raise InputError(f"{self.file}: row {rows.line_num}: {wrong[0]!r} is no whole number of seconds or wei")
-            time, base, priority = map(int, cells)
+                raise InputError(f"{where}: {wrong[0]!r} is no whole number of wei")
+            base, priority = map(int, cells)
             if time <= before:
-                raise InputError(f"{self.file}: row {rows.line_num}: {time} comes after {before}: sort it by time")
-            before = time
+                raise InputError(f"{where}: {row['time']} comes after {said}: sort it by time")
+            before, said = time, row["time"]
             yield time, base, priority
         if before < 0:
             raise InputError(f"{self.file}: there are no rows")
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
+
+
+def _seconds(text: str) -> int | None:
+    """Unix seconds of a time, in seconds or ISO 8601 (UTC where it names no zone); None if it is neither."""
+    if _is_whole(text):
+        return int(text)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
 
 
 class GasMeter:

@@ -5,6 +5,7 @@ temporary files that end with the process. Reading the rows again then costs lit
 file.
 """
 
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -197,7 +198,8 @@ class _Reading:
             else:
                 self._read_csv()
         except OSError as error:
-            raise InputError(f"cannot read the price file {self.path}: {error.strerror or error}") from None
+            reason = error if error.errno is None else os.strerror(error.errno)
+            raise InputError(f"cannot read the price file {self.path}: {reason}") from None
         except pa.ArrowException as error:
             raise self._wrong(" ".join(str(error).split())) from None
         for name in self._optional:

@@ -197,6 +197,21 @@ def test_what_the_vault_would_refuse_then_is_a_failed_batch():
     assert "dead band" in str(steps[2].executed.failed)
 
 
+def test_what_the_vaults_guard_would_refuse_then_is_a_failed_batch_though_it_meets_its_minima():
+    class Dearer(Disturbance):
+        """The feed says that what is sold is worth 6% more, just before the batch."""
+
+        def before_batch(self, index: int, world: World) -> None:
+            world.feeds.prices[0] = world.feeds.prices[0] * 106 // 100
+
+    rows = jump(CALM, *[(2200.0, 30_000.0)] * 2)
+    steps = list(simulate(setup(limits=limited()), rows, policy(), disturbance=Dearer()))
+    assert steps[2].executed is not None
+    assert "maximum slippage" in str(steps[2].executed.failed)
+    assert steps[2].balances == steps[1].balances
+    assert list(simulate(setup(limits=limited()), rows, policy()))[2].executed.failed is None
+
+
 def test_the_keeper_waits_until_the_vault_has_cooled_down():
     limits = limited(cooldown=4 * STEP, turnover_budget=10)
     steps = list(simulate(setup(limits=limits), path(60, volatility=6.0), policy(0.001)))

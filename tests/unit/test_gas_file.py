@@ -23,6 +23,12 @@ def test_the_priority_fee_may_be_left_out_and_the_file_gzipped(tmp_path):
     assert list(GasFile(file=str(path), priority_fee_wei=3)) == [(100, 5, 3)]
 
 
+def test_times_may_be_days_or_moments_of_any_zone(tmp_path):
+    path = tmp_path / "gas.csv"
+    path.write_text("time,base_fee_wei\n1970-01-02,5\n1970-01-03T06:00,6\n1970-01-03T08:00:00+01:00,6\n")
+    assert [time for time, *_ in GasFile(file=str(path))] == [86_400, 194_400, 198_000]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -30,7 +36,9 @@ def test_the_priority_fee_may_be_left_out_and_the_file_gzipped(tmp_path):
         ("time,base_fee_wei\n100,5\n90,6\n", "row 3: 90 comes after 100"),
         ("time,base_fee_wei\n100,-5\n", "row 2: '-5' is no whole number"),
         ("time,base_fee_wei\n100,1.5\n", "row 2: '1.5' is no whole number"),
-        ("time,base_fee_wei\nnoon,5\n", "row 2: 'noon' is no whole number"),
+        ("time,base_fee_wei\nnoon,5\n", "row 2: 'noon' is no time: unix seconds, or as 2021-01-01T12:00"),
+        ("time,base_fee_wei\n,5\n", "row 2: '' is no time"),
+        ("time,base_fee_wei\n2021-01-02,5\n2021-01-01,5\n", "row 3: 2021-01-01 comes after 2021-01-02"),
         ("time,base_fee_wei\n100\n", "row 2: '' is no whole number"),
         ("time,gwei\n100,5\n", "there is no column base_fee_wei"),
         ("time,base_fee_wei\n", "there are no rows"),

@@ -5,15 +5,15 @@ from keeper.policy.guard import Outcome
 from keeper.policy.tally import Tally
 from keeper.units import WAD
 
-LIMITS = LimitsConfig(loss_budget="0.01", turnover_budget="0.4", window=1000, cooldown=60).encoded()
+LIMITS = LimitsConfig(loss_budget="0.01", turnover_budget="0.4", window=10_000, cooldown=60).encoded()
 NAV = 10**6 * WAD
 
 
 def test_a_full_bucket_is_empty_after_a_window_and_never_below():
     full = Tally(0, LIMITS.loss_budget, LIMITS.turnover_budget)
-    assert full.drained(LIMITS, 250).loss_level == LIMITS.loss_budget * 3 // 4
-    assert full.drained(LIMITS, 1000) == Tally(1000, 0, 0)
-    assert full.drained(LIMITS, 5000) == Tally(5000, 0, 0)
+    assert full.drained(LIMITS, 2500).loss_level == LIMITS.loss_budget * 3 // 4
+    assert full.drained(LIMITS, 10_000) == Tally(10_000, 0, 0)
+    assert full.drained(LIMITS, 50_000) == Tally(50_000, 0, 0)
 
 
 def test_a_batch_adds_its_loss_and_both_legs_of_its_turnover_rounded_up():
@@ -28,7 +28,7 @@ def test_a_gain_is_never_credited():
 
 
 def test_headroom_is_what_the_buckets_can_still_take():
-    limits = Tally(0, LIMITS.loss_budget, LIMITS.turnover_budget // 2).limits(LIMITS, 500)
+    limits = Tally(0, LIMITS.loss_budget, LIMITS.turnover_budget // 2).limits(LIMITS, 5000)
     assert limits.loss_headroom == LIMITS.loss_budget // 2
     assert limits.turnover_headroom == LIMITS.turnover_budget
 
