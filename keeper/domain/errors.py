@@ -1,5 +1,7 @@
 """Errors that a person can act on."""
 
+import re
+
 from pydantic import ValidationError
 
 _IN_PLAIN_WORDS = {
@@ -7,6 +9,8 @@ _IN_PLAIN_WORDS = {
     "missing": "missing",
     "model_type": "must be a mapping of fields",
 }
+
+_DECIMAL = re.compile(r"Decimal\('([^']*)'\)")
 
 
 class InputError(ValueError):
@@ -18,5 +22,6 @@ def explain(error: ValidationError) -> str:
     first, *others = error.errors(include_url=False)
     place = ".".join(str(part) for part in first["loc"])
     message = _IN_PLAIN_WORDS.get(first["type"]) or " ".join(first["msg"].removeprefix("Value error, ").split())
+    message = _DECIMAL.sub(r"\1", message)
     more = f" (and {len(others)} more)" if others else ""
     return f"{place}: {message}{more}" if place else f"{message}{more}"

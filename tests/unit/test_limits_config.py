@@ -59,6 +59,12 @@ def test_the_bounds_are_the_contracts():
         assert found[name] == (low, high)
 
 
+def test_a_bound_is_told_as_a_number():
+    with pytest.raises(InputError) as raised:
+        load_setup("limits: {max_slippage: 0.5}")
+    assert str(raised.value) == "setup: limits.max_slippage: Input should be less than or equal to 0.05"
+
+
 def test_a_turnover_that_no_batch_could_keep_to_is_one_line():
     with pytest.raises(InputError) as raised:
         load_setup("limits: {turnover_budget: 0.0005}")
