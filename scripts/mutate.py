@@ -52,6 +52,17 @@ FORGE = ("test", "--fail-fast")
 QUICK = {"FOUNDRY_OPTIMIZER": "false", "FOUNDRY_DYNAMIC_TEST_LINKING": "true", "FOUNDRY_FUZZ_RUNS": "32"}
 USUAL = {"FOUNDRY_OPTIMIZER": "false", "FOUNDRY_OUT": ".build/usual", "FOUNDRY_CACHE_PATH": ".build/usual-cache"}
 
+REMEMBERING = """#!/bin/sh
+[ "$1" = --version ] && exec "{solc}" --version
+asked=$(mktemp)
+cat > "$asked"
+known="{answers}/$(sha256sum < "$asked" | cut -c 1-64)"
+[ -f "$known" ] || {{ "{solc}" "$@" < "$asked" > "$asked.answer" && mv "$asked.answer" "$known"; }}
+rm "$asked"
+cat "$known"
+"""
+"""A compiler that knows its answers: before it runs a test, forge has all sources parsed, the same for each mutant."""
+
 EQUIVALENT: dict[str, str] = {}
 """Mutants that change nothing anyone could see, as they are printed but for the line's number, and why."""
 
@@ -228,6 +239,7 @@ class Project:
     """A copy of the contracts and their tests in which one mutant at a time stands."""
 
     folder: Path
+    solc: Path
 
     @classmethod
     def create(cls, folder: Path) -> "Project":
@@ -240,12 +252,17 @@ class Project:
         shutil.copy(ROOT / "foundry.toml", folder)
         for name in ("node_modules", ".ballast"):
             (folder / name).symlink_to((ROOT / name).resolve())
-        return cls(folder)
+        answers = folder.parent / "answers"
+        answers.mkdir()
+        solc = folder.parent / "solc"
+        solc.write_text(REMEMBERING.format(solc=os.environ["FOUNDRY_SOLC"], answers=answers))
+        solc.chmod(0o755)
+        return cls(folder, solc)
 
     def copy(self, folder: Path) -> "Project":
         """Another one, with all that is compiled here."""
         shutil.copytree(self.folder, folder, symlinks=True)
-        return Project(folder)
+        return Project(folder, self.solc)
 
     def forge(self, settings: dict[str, str], tests: str = "*") -> tuple[bool, str]:
         """Whether the tests in files that match `tests` pass, and what forge printed."""
@@ -253,7 +270,7 @@ class Project:
         run = subprocess.run(  # noqa: S603  # forge, on a copy of this project
             (binary, *FORGE, "--match-path", f"tests/contracts/{tests}"),
             cwd=self.folder,
-            env=os.environ | settings,
+            env=os.environ | settings | {"FOUNDRY_SOLC": str(self.solc)},
             capture_output=True,
             text=True,
             check=False,
