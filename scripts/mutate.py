@@ -44,6 +44,9 @@ SOURCES = (
 BUILT = ("contracts/*.sol", "contracts/periphery/AuctionFiller.sol", "tests/contracts/libraries.t.sol")
 """What a mutation can end up in: the contracts, which the tests deploy by name, and the tests of the libraries."""
 
+SOLC = os.environ.get("FOUNDRY_SOLC", str(ROOT / ".ballast/solc/solc-v0.8.30"))
+"""As in foundry.toml."""
+
 MEMORY = ROOT / ".build" / "mutants.json"
 FORGE = ("test", "--fail-fast")
 # Linked at run time, the tests need not be compiled anew: the bytecode of the mutated contract is put in the place of
@@ -218,7 +221,7 @@ def compiled(path: str, text: str) -> dict[str, str] | None:
         },
     }
     run = subprocess.run(  # noqa: S603  # the project's compiler
-        (os.environ["FOUNDRY_SOLC"], "--standard-json"),
+        (SOLC, "--standard-json"),
         input=json.dumps(request),
         capture_output=True,
         text=True,
@@ -255,7 +258,7 @@ class Project:
         answers = folder.parent / "answers"
         answers.mkdir()
         solc = folder.parent / "solc"
-        solc.write_text(REMEMBERING.format(solc=os.environ["FOUNDRY_SOLC"], answers=answers))
+        solc.write_text(REMEMBERING.format(solc=SOLC, answers=answers))
         solc.chmod(0o755)
         return cls(folder, solc)
 
