@@ -595,6 +595,22 @@ contract VaultAdminTargetsTest is VaultTest {
         _rebalance(_trade(DAI, 1_000e18, LINK, _raw(LINK, 1_000e18)));
     }
 
+    function test_a_quarantined_token_stays_so_when_another_is_added() external {
+        _priceSixth();
+        _change(abi.encodeCall(IVaultChanges.quarantine, (tokens[WETH])));
+        uint256[] memory targets = vault.targets();
+        address[] memory more = new address[](ASSETS + 1);
+        uint256[] memory weights = new uint256[](ASSETS + 1);
+        for (uint256 i; i < ASSETS; ++i) {
+            (more[i], weights[i]) = (tokens[i], targets[i]);
+        }
+        more[ASSETS] = tokens[SIXTH];
+        _change(abi.encodeCall(IVaultChanges.setTargets, (more, weights, 0)));
+        for (uint256 i; i < ASSETS + 1; ++i) {
+            assertEq(vault.book().quarantined[i], i == WETH);
+        }
+    }
+
     function test_only_an_asset_is_quarantined_and_only_once() external {
         _changeRefused(
             abi.encodeCall(IVaultChanges.quarantine, (stranger)),
