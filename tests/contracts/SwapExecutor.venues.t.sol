@@ -483,7 +483,9 @@ contract SwapExecutorVenuesTest is UniswapTest, V4Test, BalancerTest {
         Step memory second = _step(Program.V3, pool, C, A);
         second.mode = Program.CHAINED;
         // Where the length of the data goes, the end of the Balancer pool's id has stood, which is its number.
-        vm.expectCall(pool, abi.encodeCall(IUniswapV3Pool.swap, (address(executor), false, hop, MAX_SQRT_PRICE - 1, "")));
+        vm.expectCall(
+            pool, abi.encodeCall(IUniswapV3Pool.swap, (address(executor), false, hop, MAX_SQRT_PRICE - 1, ""))
+        );
         _execute(abi.encodePacked(_head(), _bytes(_balancer(B, C)), Program.step(tokens, second)));
         assertGt(_mine(A), 0);
     }
