@@ -37,6 +37,7 @@ from keeper.policy.forecasts import (
 
 Floats = NDArray[np.float64]
 Progress = Callable[[str], None]
+_STILL = "no price moves: there is no variance to fit"
 Kind = Literal["har", "garch", "forecast"]
 
 FOLDS = 5
@@ -153,7 +154,7 @@ def fit_har(closes: Closes, samples: int, scores: Mapping[str, float]) -> HarMod
     pairs = [_har_examples(series, lookback) for series in (closes.returns**2).T]
     moving = [(features, after) for features, after in pairs if len(after)]
     if not moving:
-        raise InputError("no price moves: there is no variance to fit")
+        raise InputError(_STILL)
 
     def fitted(features: Floats, after: Floats) -> tuple[float, ...]:
         found = LinearRegression(positive=True, fit_intercept=False).fit(features, after)
@@ -212,6 +213,8 @@ def _score_variance(
                 if known.mean() > 0:
                     ours = har(known, coefficients) if isinstance(model, HarModel) else garch(known, coefficients)
                     losses.append((_loss(ours, after), _loss(ewma(known, 0.94), after)))
+    if not losses:
+        raise InputError(_STILL)
     ours, plain = np.array(losses).mean(axis=0)
     return {"forecasts": float(len(losses)), "qlike": float(ours), "qlike_ewma": float(plain)}
 
@@ -222,8 +225,13 @@ def _loss(forecast: float, after: float) -> float:
 
 
 def _folds(rows: int, lookback: int, progress: Progress) -> Iterator[tuple[int, int]]:
-    """Rows that are fitted on, and the end of the block that follows them."""
+    """Rows that are fitted on, and the end of the block that follows them. Raises `InputError` if there are none."""
     edges = np.linspace(0, rows, FOLDS + 1).astype(int)
+    if edges[-2] <= 2 * lookback:
+        raise InputError(
+            f"{rows} prices are too few to try a model on that looks back over {lookback + 1} of them: at least"
+            f" {2 * lookback * FOLDS // (FOLDS - 1) + 2} are needed, or fewer samples"
+        )
     for fold, (seen, stop) in enumerate(pairwise(edges[1:]), 1):
         if seen > 2 * lookback:
             progress(f"walking forward, {fold} of {FOLDS - 1}")

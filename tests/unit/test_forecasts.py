@@ -1,6 +1,7 @@
 """Forecasts from the past, and the models that they rest on."""
 
 import json
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -358,6 +359,42 @@ def test_cash_takes_the_coefficients_of_the_rest_and_is_never_expected_to_move(f
     found = fitted["forecast"].variance
     assert found.symbols == ("WETH", "WBTC", "USDC")
     assert har(np.full(60, 0.0), found.coefficients[2]) == 0
+
+
+@dataclass
+class Table:
+    """Daily prices by hand, of two symbols."""
+
+    prices: np.ndarray
+    symbols = ("WETH", "WBTC")
+    step = DAY
+
+    def __iter__(self):
+        yield from ((day * DAY, row) for day, row in enumerate(self.prices))
+
+
+@pytest.mark.parametrize("kind", ["har", "garch"])
+def test_prices_that_never_move_cannot_be_trained_on(kind):
+    with pytest.raises(InputError, match="no price moves: there is no variance to fit"):
+        train(kind, Closes.of(Table(np.full((400, 2), 100.0)), DAY, 2**40), samples=90)
+
+
+def test_a_variance_without_a_mean_is_no_garch_model():
+    """What swings ever more has alpha + beta of one."""
+    swings = np.random.default_rng(1).normal(0, 1, (400, 2)) * 0.0005 * np.exp(np.arange(400) / 70)[:, None]
+    with pytest.raises(InputError, match=r"GARCH does not fit WETH: alpha \+ beta is 1\.0000, its variance has no mean"):
+        train("garch", Closes.of(Table(np.exp(swings.cumsum(axis=0))), DAY, 2**40), samples=90)
+
+
+@pytest.mark.parametrize("kind", ["har", "garch", "forecast"])
+@pytest.mark.parametrize(("samples", "enough"), [(161, True), (162, False)])
+def test_a_model_that_looks_back_too_far_to_be_tried_is_refused(kind, samples, enough):
+    more = {"width": 0.03} if kind == "forecast" else {}
+    if enough:
+        assert train(kind, closes(402), samples=samples, **more).validation["forecasts"] > 0
+        return
+    with pytest.raises(InputError, match="402 prices are too few to try a model on that looks back over 162 of them"):
+        train(kind, closes(402), samples=samples, **more)
 
 
 def test_training_samples_hourly_prices_as_a_keeper_remembers_them():

@@ -216,3 +216,11 @@ def test_what_makes_no_sense_is_one_line_with_its_place_and_exit_code_2(tmp_path
     assert printed == ""
     assert said.count("\n") == 1
     assert says in said
+
+
+def test_a_market_without_rows_is_refused_where_it_is_run(tmp_path):
+    rows = "".join(f"{day * 86_400},{symbol},100\n" for day in range(10) for symbol in ("WETH", "WBTC"))
+    (tmp_path / "prices.csv").write_text("time,symbol,close\n" + rows)
+    market = {"prices_file": "prices.csv", "start": 20 * 86_400}
+    with pytest.raises(InputError, match="the market has no rows: widen its window"):
+        run_cell(loaded(tmp_path, markets=[market])[0].spec)
