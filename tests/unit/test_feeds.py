@@ -93,3 +93,8 @@ def test_a_price_between_two_rows_is_on_the_way_to_the_next():
     assert np.abs(between.log_prices[-1] - 0.01).max() < 0.01
     rest = path.to(2 * HOUR, np.full(3, 0.02))
     assert rest.log_prices[-1] == pytest.approx(np.full(3, 0.02))
+
+
+def test_a_price_before_any_row_is_known_cannot_be_asked_for():
+    with pytest.raises(ValueError, match="no row after 3600 is known"):
+        Path(HOUR, np.zeros(1), SEED).through(HOUR, HOUR, np.zeros(1))

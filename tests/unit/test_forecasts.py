@@ -13,7 +13,7 @@ from models import DRIFT, GARCH, HAR
 from keeper.backtest import training
 from keeper.backtest.training import Closes, train
 from keeper.config import read_policy
-from keeper.domain import Ewma, Garch, GarchModel, Har, HarModel, InputError, Policy, load_policy
+from keeper.domain import DriftModel, Ewma, Garch, GarchModel, Har, HarModel, InputError, Policy, load_policy
 from keeper.policy import decide, remember
 from keeper.policy.forecasts import correlations, drift_outlook, ewma, garch, har, next_variance, outlook
 
@@ -178,6 +178,19 @@ def test_a_model_that_does_not_fit_the_policy_gives_one_clear_line(tmp_path, con
 def test_garch_without_a_mean_variance_is_refused():
     with pytest.raises(ValueError, match="the variance of USDC has no mean"):
         GarchModel.model_validate(GARCH | {"coefficients": [[1e-5, 0.2, 0.8]] * 3})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"coefficients": [1.0, 2.0, 3.0]}, "coefficients must have one number for each feature"),
+        ({"symbols": ["USDC", "WETH", "LINK"]}, "its model of variance is of other symbols, or of another interval"),
+        ({"interval_seconds": 3600}, "its model of variance is of other symbols, or of another interval"),
+    ],
+)
+def test_a_drift_model_whose_parts_do_not_fit_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        DriftModel.model_validate(DRIFT | changes)
 
 
 def test_a_model_of_another_basket_is_refused_with_the_assets_it_lacks():

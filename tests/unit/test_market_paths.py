@@ -184,3 +184,8 @@ def test_last_closes_are_the_given_distance_apart_and_end_with_the_last_row():
 def test_closes_nearer_than_the_rows_are_refused():
     with pytest.raises(InputError, match="give finer ones"):
         last_closes(PricePath(symbols=("A",), step=7_200), 3, 3_600)
+
+
+def test_closes_of_no_rows_are_refused():
+    with pytest.raises(InputError, match="there are no prices at all"):
+        last_closes(Window(PricePath(symbols=("A",), start=0), start=10**12), 3, 3_600)

@@ -69,6 +69,19 @@ MISTAKES = [
 ]
 
 
+MATRICES = [
+    ("[[1, 0.5]]", "covariance: the matrix must be 2 by 2, one row and column for each token"),
+    ("[[1], [1]]", "covariance: the matrix must be 2 by 2"),
+    ("[[1, 0.5], [0.4, 1]]", "covariance: the matrix is not symmetric"),
+    ("[[1, 2], [2, 1]]", "covariance: the matrix is no covariance: its least eigenvalue is -1"),
+    ("[[0, 0], [0, 0]]", "covariance: the matrix is no covariance: its least eigenvalue is 0"),
+]
+MISTAKES += [
+    (f"{{trigger: {{kind: always}}, tracking_penalty: 1, covariance: {{tokens: [A, B], matrix: {matrix}}}}}", message)
+    for matrix, message in MATRICES
+]
+
+
 @pytest.mark.parametrize(("text", "message"), MISTAKES, ids=[text for text, _ in MISTAKES])
 def test_a_mistake_in_a_policy_gives_one_clear_line(text, message):
     with pytest.raises(InputError, match=message) as refused:

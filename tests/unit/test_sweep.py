@@ -224,3 +224,9 @@ def test_a_market_without_rows_is_refused_where_it_is_run(tmp_path):
     market = {"prices_file": "prices.csv", "start": 20 * 86_400}
     with pytest.raises(InputError, match="the market has no rows: widen its window"):
         run_cell(loaded(tmp_path, markets=[market])[0].spec)
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "out").write_text("in the way")
+    with pytest.raises(InputError, match=r"cannot write into .*out: File exists"):
+        Results(tmp_path / "out")

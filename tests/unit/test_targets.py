@@ -160,6 +160,12 @@ def test_what_does_not_fit_is_one_clear_line(method, symbols, closes, message):
         propose(method, symbols, closes)
 
 
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
+def test_insurance_needs_what_a_share_is_worth(value):
+    with pytest.raises(InputError, match="of a share over its start must be above 0"):
+        propose(Cppi(safe="LINK"), SYMBOLS, CLOSES, value)
+
+
 @pytest.mark.parametrize(
     ("found", "message"),
     [
