@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from keeper.domain import Twap
 from keeper.policy import consider, decide, executed, remember, verify
-from keeper.policy.benefit import Balance
+from keeper.policy.benefit import Balance, more_drift
 from keeper.policy.schedule import cost_of_slices, slices_for
 from keeper.units import WAD
 
@@ -319,3 +319,18 @@ def test_automatic_slices_are_no_more_than_the_most():
 @pytest.mark.parametrize("changes", [{"refill_half_life_seconds": 10**9}, {"interval_seconds": 86_400}])
 def test_where_waiting_brings_nothing_it_is_one_batch(changes):
     assert slices_for(auto(**changes), BALANCE, 3600.0, 100) == 1
+
+
+def test_a_drift_that_need_not_be_more_is_not_named():
+    assert more_drift(1.0, WAD // 5) == ""
+    assert more_drift(1.5, WAD // 5) == ", or a drift of about 30% instead of 20%"
+    assert more_drift(None, WAD // 5) == more_drift(11.0, WAD // 5) == ", and no drift would be large enough"
+
+
+def test_where_nothing_leads_all_the_way_no_drift_is_named():
+    """A pool that keeps more than half of what goes in: no route goes towards the targets whatever they are worth."""
+    seen = snapshot({USDC: (0.6, 0.5), WETH: (0.4, 0.5)}, (v2_pool(1, USDC, WETH, 1e7, fee_pips=600_000),))
+    reason = decide(seen, policy(tracking_penalty=0.5, **GAS)).reason
+    assert reason.startswith("rebalancing does not pay")
+    assert "drift would" not in reason
+    assert "a drift of" not in reason

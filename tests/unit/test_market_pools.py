@@ -219,3 +219,10 @@ def test_a_market_that_leaves_the_ticks_that_were_read_is_refused():
     go(venues, 60, to(0.2), 0.0)
     with pytest.raises(InputError, match="more of its ticks"):
         venues.settle()
+
+
+def test_depth_that_nobody_keeps_cannot_be_scaled():
+    opened = market(PAIR)
+    venues = Venues(opened.pools, PLACES, START, frictions=Frictions(), seed=np.random.SeedSequence(1))
+    with pytest.raises(InputError, match="the depth of these pools is not known"):
+        venues.scale(0.5)
