@@ -324,12 +324,13 @@ NODE_FAULTS: dict[str, faults.Fault] = {
     "stale heads": faults.StaleHead(5),
     "another chain id": faults.WrongChain(5),
     "receipts that vanish": faults.NoReceipt(),
+    "receipts without logs": faults.NoLogs(),
     "refuses what it took": faults.TakenButRefused(),
     "takes what it drops": faults.Swallowed(),
 }
 _ONE_OF_TWO = (
     "too slow", "no answer", "429", "500", "garbage", "half an answer", "stale heads", "another chain id",
-    "receipts that vanish",
+    "receipts that vanish", "receipts without logs",
 )  # fmt: skip
 
 FAULTS: dict[str, Fault] = {
