@@ -338,9 +338,9 @@ class Bench:
             try:
                 for number in range(count + 1):
                     self.devnet.refresh_feeds()
-                    watch.wait_for(self.devnet.mine().number, thread)  # so that nothing of the past is counted
+                    watch.through(self.devnet.mine, thread)  # so that nothing of the past is counted
                     before = time.perf_counter(), time.process_time()
-                    watch.wait_for(self.devnet.mine().number, thread)
+                    watch.through(self.devnet.mine, thread)
                     if number:
                         walls.append(time.perf_counter() - before[0])
                         cpus.append(time.process_time() - before[1])
@@ -384,20 +384,22 @@ class _Lookout(Watch):
             self.complaints.append(reason)
             self._news.notify_all()
 
-    def wait_for(self, block: int, loops: threading.Thread) -> None:
-        """Returns when each vault has ticked at this block or a later one, for its batch may have made one, or failed.
+    def through(self, mine: Callable[[], Header], loops: threading.Thread) -> None:
+        """Returns when each vault has ticked at the block that is mined, or a later one: its batch may have made one.
 
-        Exits with who has not after five minutes, or when the loops have ended.
+        Or has failed since. Exits with how many have not after five minutes, or when the loops have ended.
         """
-        give_up_at = time.monotonic() + 300
         with self._news:
             self._failed.clear()
+        block = mine().number
+        give_up_at = time.monotonic() + 300
+        with self._news:
             while late := [
                 name for name, reached in self._reached.items() if reached < block and name not in self._failed
             ]:
-                self._news.wait(1)
                 if not loops.is_alive() or time.monotonic() > give_up_at:
                     raise SystemExit(f"block {block}: {len(late)} vaults have not ticked; {self.complaints[-3:]}")
+                self._news.wait(1)
 
 
 def _keys(devnet: Devnet) -> list[str]:
