@@ -118,7 +118,7 @@ class Meter:
                 (Engine, "submit", "send"),
                 (loop, "simulate", "send"),
                 (Reign, "renew", "write"),
-                *((Journal, name, "write") for name in ("vault", "open_intent", "record", "ahead")),
+                *((Journal, name, "write") for name in ("vault", "open_intent", "record", "give_way")),
             ):
                 self._wrap(undo, owner, name, self._timed(part))
             yield

@@ -2,8 +2,8 @@
 
 Each vault has a loop of its own in a thread of its own, so that none waits for another one's batch. Those of one
 `chain` section share its connections and the head of the chain; those that also trade through the same venues are
-read together; those of one signer have one lease between them, and take turns. On one chain one vault sends at a time:
-the next one looks first whether a batch is on its way through the pools that it wants.
+read together; those of one signer have one lease between them, and take turns. Before it commits to a batch, a vault
+looks in the journal whether another one's is on its way through the pools that it wants, and then waits for that.
 """
 
 from __future__ import annotations
@@ -46,16 +46,7 @@ def muster(configs: Sequence[Config]) -> list[Keeper]:
         by_chain.setdefault(keeper.config.chain, []).append(keeper)
     endpoints = {chain: _connect(chain, those) for chain, those in by_chain.items()}
     lenses = {keeper.lens: lens for those in by_chain.values() for keeper, lens in _read_together(those)}
-    lanes = {keeper.deployment.chain_id: keeper.lane for keeper in keepers}
-    return [
-        replace(
-            keeper,
-            endpoint=endpoints[keeper.config.chain],
-            lens=lenses[keeper.lens],
-            lane=lanes[keeper.deployment.chain_id],
-        )
-        for keeper in keepers
-    ]
+    return [replace(keeper, endpoint=endpoints[keeper.config.chain], lens=lenses[keeper.lens]) for keeper in keepers]
 
 
 def _connect(chain: ChainEndpoints, keepers: Sequence[Keeper]) -> Endpoints:

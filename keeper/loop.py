@@ -6,9 +6,8 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
-from threading import Lock
 from typing import Any, Literal
 
 from keeper.chain import bindings
@@ -26,7 +25,7 @@ from keeper.policy import decide, executed, remember
 from keeper.policy.breakers import tripped
 from keeper.submit.checkpoints import Checkpoints
 from keeper.submit.engine import Engine, Waiting
-from keeper.submit.errors import JournalError, LostLease, SendError, SimulationError
+from keeper.submit.errors import InTheWay, JournalError, LostLease, SendError, SimulationError
 from keeper.submit.history import history_of
 from keeper.submit.journal import DAY, Intent, Journal, Leases, Retention
 from keeper.submit.order import Order
@@ -44,8 +43,6 @@ class Keeper:
     deployment: Deployment
     endpoint: Endpoint
     lens: Lens
-    lane: Lock = field(default_factory=Lock, compare=False)
-    """Held by whoever sends; keepers that trade in the same market have one between them."""
 
     @classmethod
     def assemble(cls, config: Config) -> Keeper:
@@ -225,23 +222,15 @@ def _tick(  # noqa: PLR0911  each way out has its own reason
         simulate(keeper.endpoint, reading, reading.vault.keeper, order)
         return Outcome("planned", decision.reason, header.number, decision, order)
     check_role(reading, engine.signer.address)
-    with keeper.lane:
-        if (other := _ahead(service.journal, decision, header)) is not None:
-            return stop("hold", f"a batch of the vault {other} is on its way through the same pools")
+    try:
+        service.journal.give_way(decision.pools, header.number, header.timestamp)
         simulate(keeper.endpoint, reading, engine.signer.address, order)
         keeper.endpoint.refuse_old(header)
         decision_id = service.journal.record("rebalance", decision.reason, header.number, seen.facts, seen.intent_id)
         intent = engine.submit(reading, decision, decision_id, order, reading.vault.nonce + 1)
+    except InTheWay as other:
+        return stop("hold", str(other))
     return _await(service, engine, intent, Outcome("sent", decision.reason, header.number, decision, order))
-
-
-def _ahead(journal: Journal, decision: Decision, header: Header) -> str | None:
-    """A vault whose batch will move a pool before this decision could be executed, which would then be refused."""
-    pools = {swap.pool for swap in decision.swaps}
-    for vault, other in journal.ahead(header.number, header.timestamp):
-        if pools & {swap.pool for swap in other.swaps}:
-            return vault
-    return None
 
 
 def past_of(service: Service, snapshot: Snapshot) -> tuple[Past, int]:

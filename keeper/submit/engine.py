@@ -396,6 +396,7 @@ class Engine:
             The intent, of which bytes are out.
 
         Raises:
+            InTheWay: the batch of another vault is on its way through the same pools.
             SendError: nothing was signed, or no route took the bytes; the intent stays open in the second case.
         """
         nonce = self.endpoint.quantity("eth_getTransactionCount", self.signer.address, "latest")
@@ -421,7 +422,9 @@ class Engine:
                 predicted_cost=cost_of(reading, predicted),
                 turnover=turnover_of(reading, predicted),
                 created_block=reading.block.number,
-            )
+            ),
+            decision.pools,
+            reading.block.timestamp,
         )
         head = Header(reading.block.number, reading.block.hash, reading.block.timestamp, reading.block.base_fee_per_gas)
         self._sign_and_send(intent, "batch", transaction, head)

@@ -17,8 +17,8 @@ from keeper.fleet import man, muster, serve_all
 from keeper.loop import Service, tick
 from keeper.ops.alerts import AlertsConfig
 from keeper.ops.watch import Watch
-from keeper.submit.errors import LostLease
-from keeper.submit.journal import Leases, State
+from keeper.submit.errors import InTheWay, LostLease
+from keeper.submit.journal import Journal, Leases, State
 
 OUT = ("sent", "confirmed")
 """What a tick that sent a batch comes to; the devnet mines at once."""
@@ -163,17 +163,30 @@ def test_a_batch_that_was_mined_after_the_block_that_was_read_is_waited_for_too(
     assert "is on its way through the same pools" in tick(second, older).reason
 
 
-def test_a_batch_through_other_pools_is_not_waited_for(build, devnet, opened, monkeypatch):
+def test_a_batch_through_other_pools_is_not_waited_for(build, devnet, opened):
     town = build(keepers=(1, 2))
     drift(devnet)
     first, second = opened(town)
     header = town.endpoint.header()
-    assert tick(first, header).status in OUT
-    ((vault, decision),) = second.journal.ahead(header.number, header.timestamp)
-    swaps = tuple(swap.model_copy(update={"pool": "0x" + "77" * 20}) for swap in decision.swaps)
-    elsewhere = [(vault, decision.model_copy(update={"swaps": swaps}))]
-    monkeypatch.setattr(second.journal, "ahead", lambda *_: elsewhere)
-    assert tick(second, header).status in OUT
+    outcome = tick(first, header)
+    assert outcome.status in OUT
+    second.journal.give_way({"0x" + "77" * 20}, header.number, header.timestamp)
+    with pytest.raises(InTheWay, match=first.keeper.deployment.vault):
+        second.journal.give_way(outcome.decision.pools, header.number, header.timestamp)
+
+
+def test_of_vaults_that_decide_at_the_same_moment_one_sends_and_the_others_wait(build, devnet, opened, monkeypatch):
+    """Each has looked before any has committed: that one is on its way shows in the transaction that commits."""
+    town = build(keepers=(1, 2, 3))
+    drift(devnet)
+    services = opened(town)
+    header = town.endpoint.header()
+    monkeypatch.setattr(Journal, "give_way", lambda *_: None)
+    statuses = [tick(service, header).status for service in services]
+    assert [status in OUT for status in statuses] == [True, False, False]
+    held = services[1].journal.decisions(1)[0]
+    assert (held.status, services[1].journal.intents(10)) == ("hold", [])
+    assert f"a batch of the vault {services[0].keeper.deployment.vault} is on its way" in held.reason
 
 
 def test_vaults_of_one_signer_send_one_after_the_other(build, devnet, opened):

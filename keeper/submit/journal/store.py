@@ -146,6 +146,14 @@ class Store:
             self.reign.fence(session)
             yield session
 
+    def alone(self, session: Session, about: str) -> None:
+        """Waits until no other transaction is left that is alone about the same, and keeps others waiting in its turn.
+
+        SQLite needs nothing for that: it has one writer at a time.
+        """
+        if not self.is_sqlite:
+            session.execute(text(f"select pg_advisory_xact_lock({_LOCK_NUMBER})"), {"name": about})
+
     @contextmanager
     def control(self) -> Iterator[Session]:
         """A transaction of a person, who may halt a keeper whoever reigns. Raises `JournalError`."""
