@@ -390,14 +390,18 @@ def _surroundings(keeper: Keeper, config_path: Path) -> Surroundings:
 
     from keeper.chain.endpoints import Endpoints
     from keeper.ops.preflight import Surroundings
-    from keeper.submit.journal import Store
+    from keeper.submit.journal import NoJournalYet, Store
     from keeper.submit.signer import Keystore
 
     config = keeper.config
     members = keeper.endpoint.members if isinstance(keeper.endpoint, Endpoints) else (keeper.endpoint,)
 
     def database() -> str:
-        store = Store(config.journal_url("live"))
+        # Whoever looks may be another user than the keeper, who could then not open what was made here.
+        try:
+            store = Store(config.journal_url("live"), create=False)
+        except NoJournalYet as none:
+            return str(none)
         store.close()
         return store.name
 

@@ -76,6 +76,16 @@ def test_rehearsals_and_trades_are_kept_apart(traded, tmp_path):
     assert err == f"keeper: journal: there is none at {tmp_path / 'journal-dry.sqlite'} yet: `keeper run` starts it\n"
 
 
+def test_check_leaves_no_journal_behind(run, tmp_path):
+    """Whoever checks may be root, and the keeper not: it could not open the file."""
+    before = set(tmp_path.iterdir())
+    code, out, _ = run("check", "--json")
+    (database,) = [check for check in json.loads(out)["checks"] if check["name"] == "database"]
+    assert (code, database["ok"]) == (0, True)
+    assert database["detail"].endswith("journal-live.sqlite yet: `keeper run` starts it")
+    assert set(tmp_path.iterdir()) == before
+
+
 @pytest.mark.parametrize("command", [["history"], ["replay", "1"], ["export", "out.csv"]])
 def test_who_looks_at_a_journal_that_is_not_there_leaves_none_behind(run, tmp_path, command):
     before = set(tmp_path.iterdir())
