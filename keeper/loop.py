@@ -152,21 +152,23 @@ class Service:
         self.leases.give_back(self.journal.store)
 
 
-def tick(service: Service, header: Header) -> Outcome:
+def tick(service: Service, header: Header, stop: threading.Event | None = None) -> Outcome:
     """Settles what is open, reads one block, decides, and carries the decision out; all of it is written down.
+
+    Once ``stop`` is set it waits no longer for a batch that it has sent: the journal has it, and the next tick follows.
 
     Raises `RpcError`, `InputError`, or `SendError`.
     """
     with service.journal.store.turn:
-        return _tick_in_turn(service, header)
+        return _tick_in_turn(service, header, stop or threading.Event())
 
 
-def _tick_in_turn(service: Service, header: Header) -> Outcome:
+def _tick_in_turn(service: Service, header: Header, stop: threading.Event) -> Outcome:
     if service.journal.store.reign is not None:
         service.journal.store.reign.renew()
     seen = _Seen()
     try:
-        outcome = _tick(service, header, seen)
+        outcome = _tick(service, header, seen, stop)
     except (LostLease, JournalError):
         raise
     except (RpcError, SendError, InputError) as error:
@@ -186,7 +188,7 @@ class _Seen:
 
 
 def _tick(  # noqa: PLR0911  each way out has its own reason
-    service: Service, header: Header, seen: _Seen
+    service: Service, header: Header, seen: _Seen, stopped: threading.Event
 ) -> Outcome:
     keeper, engine = service.keeper, service.engine
     read = cache(lambda: keeper.lens.read_at(keeper.endpoint, header))
@@ -230,7 +232,8 @@ def _tick(  # noqa: PLR0911  each way out has its own reason
         intent = engine.submit(reading, decision, decision_id, order, reading.vault.nonce + 1)
     except InTheWay as other:
         return stop("hold", str(other))
-    return _await(service, engine, intent, Outcome("sent", decision.reason, header.number, decision, order))
+    sent = Outcome("sent", decision.reason, header.number, decision, order)
+    return _await(service, engine, intent, sent, stopped)
 
 
 def past_of(service: Service, snapshot: Snapshot) -> tuple[Past, int]:
@@ -264,7 +267,7 @@ def _keep_up(service: Service, engine: Engine, header: Header) -> Waiting | None
     return engine.keep_up(header, oracle, call, f"moves the checkpoint of {share.token}")
 
 
-def _await(service: Service, engine: Engine, intent: Intent, sent: Outcome) -> Outcome:
+def _await(service: Service, engine: Engine, intent: Intent, sent: Outcome, stopped: threading.Event) -> Outcome:
     """The outcome once the batch is mined; `sent` as it is if that takes longer than a tick may."""
     sending = service.keeper.config.sending
     give_up_at = time.monotonic() + sending.timeout_seconds
@@ -275,11 +278,10 @@ def _await(service: Service, engine: Engine, intent: Intent, sent: Outcome) -> O
             done = None
         if done is not None:
             return replace(sent, status="confirmed", realised=done)
-        if time.monotonic() >= give_up_at:
+        if time.monotonic() >= give_up_at or stopped.wait(sending.poll_seconds):
             attempt = intent.attempts[-1] if intent.attempts else None
             why = f"; {attempt.error}" if attempt is not None and attempt.error else ""
             return replace(sent, reason=f"{sent.reason}; not mined yet, the next tick looks for it{why}")
-        time.sleep(sending.poll_seconds)
 
 
 def _tripped(service: Service, snapshot: Snapshot) -> str | None:
@@ -432,7 +434,7 @@ def run(
             else:
                 seen = header.hash
                 started = time.monotonic()
-                outcome = tick(service, header)
+                outcome = tick(service, header, stop)
                 worked = True
                 report(outcome)
                 took = time.monotonic() - started

@@ -89,6 +89,8 @@ class Worker:
     mode: Mode
     report: Callable[[Outcome], None]
     complain: Callable[[str], None]
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set: it takes no more tasks, and finishes the one under way."""
     _portions: dict[tuple[str, ...], list[Crew]] = field(default_factory=dict)
 
     def tick(self, names: Sequence[str]) -> None:
@@ -108,7 +110,7 @@ class Worker:
                 services.append(service)
             for service in services:
                 try:
-                    self.report(tick(service, service.keeper.endpoint.header()))
+                    self.report(tick(service, service.keeper.endpoint.header(), self.stop))
                 except (RpcError, SendError, InputError) as error:
                     self.complain(f"{service.keeper.deployment.vault}: {error}")
 
@@ -126,19 +128,19 @@ class Worker:
         return self._portions[names]
 
 
-def work(url: str, worker: Worker, stop: threading.Event) -> None:
-    """Takes tasks from the queue, one at a time, until `stop` is set; the one under way is finished first."""
-    asyncio.run(_work(url, worker, stop))
+def work(url: str, worker: Worker) -> None:
+    """Takes tasks from the queue, one at a time, until the worker is to stop; the one under way is finished first."""
+    asyncio.run(_work(url, worker))
 
 
-async def _work(url: str, worker: Worker, stop: threading.Event) -> None:
+async def _work(url: str, worker: Worker) -> None:
     with ThreadPoolExecutor(1) as executor:
-        while not stop.is_set():
+        while not worker.stop.is_set():
             broker = _broker(url, worker.mode)
             async with _client(url) as redis:
                 broker.register_task(_taker(worker, executor, redis), task_name=_TASK)
                 broker.is_worker_process = True
-                await _listen(Receiver(broker, max_async_tasks=1), stop, worker.complain)
+                await _listen(Receiver(broker, max_async_tasks=1), worker.stop, worker.complain)
             await broker.shutdown()
 
 

@@ -91,8 +91,9 @@ class Hands:
         self.threads: list[threading.Thread] = []
 
     def hire(self, town: Town) -> Worker:
-        worker = Worker(man(keepers_of(town), live=True), "live", self.outcomes.append, self.complaints.append)
-        self.threads.append(threading.Thread(target=work, args=(self.url, worker, self.stop)))
+        crews = man(keepers_of(town), live=True)
+        worker = Worker(crews, "live", self.outcomes.append, self.complaints.append, self.stop)
+        self.threads.append(threading.Thread(target=work, args=(self.url, worker)))
         self.threads[-1].start()
         return worker
 
@@ -160,7 +161,7 @@ def test_a_journal_in_a_file_is_refused(devnet, tmp_path, monkeypatch):
 def test_what_is_no_redis_url_is_bad_input(build):
     town = build(keepers=(1,))
     with pytest.raises(InputError, match="no Redis URL"):
-        work("http://nowhere", Worker([], "live", print, print), threading.Event())
+        work("http://nowhere", Worker([], "live", print, print))
     del town
 
 

@@ -53,7 +53,7 @@ _POSTGRES_SETTINGS: Final = {
 }
 
 
-class NoJournalYet(InputError):
+class NoJournalYet(InputError):  # noqa: N818  a state of affairs, not a fault
     """There is no journal, or one that the next keeper brings up to date: nothing to look at, and nothing wrong."""
 
 
