@@ -164,6 +164,28 @@ def test_a_halted_keeper_refuses_until_it_is_resumed(run):
     assert run("run", "--once")[0] == 0
 
 
+def test_who_halts_halts_the_keeper_that_sends_too(run):
+    assert run("run", "--once")[0] == 0
+    run("resume", "--live")  # both have a journal now
+    run("halt", "stop")
+    assert [run("run", "--once", *mode)[0] for mode in ((), ("--live",))] == [3, 3]
+    run("resume", "--live")
+    assert [run("run", "--once", *mode)[0] for mode in ((), ("--live",))] == [3, 0]
+
+
+def test_a_keeper_can_be_halted_before_it_runs(run):
+    run("halt", "not yet", "--live")
+    code, _, err = run("run", "--once", "--live")
+    assert (code, err) == (3, "keeper: refused: halted: not yet; `keeper resume` takes it back\n")
+    assert run("run", "--once")[0] == 0
+
+
+def test_halting_leaves_no_journal_behind_for_a_keeper_that_never_ran(run, tmp_path):
+    assert run("run", "--once")[0] == 0
+    run("halt", "stop")
+    assert not (tmp_path / "journal-live.sqlite").exists()
+
+
 def test_the_same_in_postgres(run, devnet, tmp_path, postgres):
     path = tmp_path / "ballast.yaml"
     # A database for each mode in life; here the mode is only a label of the connection.
