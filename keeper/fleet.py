@@ -9,6 +9,7 @@ looks in the journal whether another one's is on its way through the pools that 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -46,7 +47,17 @@ def muster(configs: Sequence[Config]) -> list[Keeper]:
         by_chain.setdefault(keeper.config.chain, []).append(keeper)
     endpoints = {chain: _connect(chain, those) for chain, those in by_chain.items()}
     lenses = {keeper.lens: lens for those in by_chain.values() for keeper, lens in _read_together(those)}
-    return [replace(keeper, endpoint=endpoints[keeper.config.chain], lens=lenses[keeper.lens]) for keeper in keepers]
+    addresses = Counter(address for _, address in vaults)
+    return [
+        replace(
+            keeper,
+            endpoint=endpoints[keeper.config.chain],
+            lens=lenses[keeper.lens],
+            # Contracts are often deployed to the same address on several chains.
+            name=f"{chain_id}:{address}" if addresses[address] > 1 else address,
+        )
+        for keeper, (chain_id, address) in zip(keepers, vaults, strict=True)
+    ]
 
 
 def _connect(chain: ChainEndpoints, keepers: Sequence[Keeper]) -> Endpoints:
@@ -103,7 +114,7 @@ def serve_all(
             failures.append(error)
             stop.set()
 
-    threads = [threading.Thread(target=look_after, args=crew, name=crew[0].deployment.vault) for crew in crews]
+    threads = [threading.Thread(target=look_after, args=crew, name=crew[0].name) for crew in crews]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -43,6 +43,8 @@ class Keeper:
     deployment: Deployment
     endpoint: Endpoint
     lens: Lens
+    name: str
+    """What logs, metrics, health and alerts call the vault: its address, which its process makes unique."""
 
     @classmethod
     def assemble(cls, config: Config) -> Keeper:
@@ -55,7 +57,7 @@ class Keeper:
             )
         block = deployment.deployment_block
         endpoint = config.chain.connect(anchor=(block.number, block.hash))
-        return cls(config, deployment, endpoint, config.lens(deployment))
+        return cls(config, deployment, endpoint, config.lens(deployment), deployment.vault)
 
     def check_chain(self) -> None:
         """Raises `WrongChainError` unless the node follows the chain deployed to, and `InputError` unless the deployed
@@ -342,7 +344,7 @@ def serve(
             run(service, stop, report, complain, watch)
         except LostLease as lost:
             complain(str(lost))
-            watch.complained(keeper.deployment.vault, "takeover", str(lost))
+            watch.complained(keeper.name, "takeover", str(lost))
         finally:
             service.close()
 
@@ -356,7 +358,7 @@ def meet(keeper: Keeper, *, stop: threading.Event, complain: Callable[[str], Non
             raise
         except RpcError as error:
             complain(str(error))
-            watch.complained(keeper.deployment.vault, "endpoint", str(error))
+            watch.complained(keeper.name, "endpoint", str(error))
             stop.wait(keeper.config.interval_seconds)
         else:
             return True
@@ -374,7 +376,7 @@ def stand_by(
     clock: Callable[[], float] = time.time,
 ) -> Service | None:
     """Waits for the lease, watching the chain meanwhile. None if `stop` was set first; raises as `serve` does."""
-    name, why = keeper.deployment.vault, ""
+    name, why = keeper.name, ""
     while not stop.is_set():
         try:
             service = Service.open(keeper, signer, clock, leases)
@@ -420,7 +422,7 @@ def run(
     seen = ""
     compacted_at = 0.0
     worked = False
-    config, endpoint, name = service.keeper.config, service.keeper.endpoint, service.keeper.deployment.vault
+    config, endpoint, name = service.keeper.config, service.keeper.endpoint, service.keeper.name
     signer = None if service.engine is None else service.engine.signer.address
     while not stop.is_set():
         try:
