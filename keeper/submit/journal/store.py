@@ -332,12 +332,20 @@ class Leases:
                     store.close()
                     raise
                 self._held[url, name] = store
-            elif store.reign is not None:
-                with store.turn:
+                self._users[store] = 1
+                return store
+            self._users[store] += 1
+        # Not under the lock: a tick holds its turn for as long as it waits for its batch, and vaults of other signers
+        # must not wait for that.
+        try:
+            with store.turn:
+                if store.reign is not None:
                     store.reign.renew()
                     store.reign.check()
-            self._users[store] += 1
-            return store
+        except BaseException:
+            self.give_back(store)
+            raise
+        return store
 
     def give_back(self, store: Store) -> None:
         """Ends the lease if nobody here needs it any more."""
