@@ -41,6 +41,9 @@ _ASKED_AGAIN = 60
 _PATIENCE = 1.0
 """Seconds between tries to reach a queue that is away."""
 _STOP_POLL = 0.1
+_AT_ONCE = threading.Event()
+_AT_ONCE.set()
+"""A worker does not wait for a batch that is out, or the other vaults of its task would wait with it: ticks follow."""
 
 
 def name_of(keeper: Keeper) -> str:
@@ -89,8 +92,6 @@ class Worker:
     mode: Mode
     report: Callable[[Outcome], None]
     complain: Callable[[str], None]
-    stop: threading.Event = field(default_factory=threading.Event)
-    """Set: it takes no more tasks, and finishes the one under way."""
     _portions: dict[tuple[str, ...], list[Crew]] = field(default_factory=dict)
 
     def tick(self, names: Sequence[str]) -> None:
@@ -110,7 +111,7 @@ class Worker:
                 services.append(service)
             for service in services:
                 try:
-                    self.report(tick(service, service.keeper.endpoint.header(), self.stop))
+                    self.report(tick(service, service.keeper.endpoint.header(), _AT_ONCE))
                 except (RpcError, SendError, InputError) as error:
                     self.complain(f"{service.keeper.name}: {error}")
 
@@ -128,19 +129,19 @@ class Worker:
         return self._portions[names]
 
 
-def work(url: str, worker: Worker) -> None:
-    """Takes tasks from the queue, one at a time, until the worker is to stop; the one under way is finished first."""
-    asyncio.run(_work(url, worker))
+def work(url: str, worker: Worker, stop: threading.Event) -> None:
+    """Takes tasks from the queue, one at a time, until `stop` is set; the one under way is finished first."""
+    asyncio.run(_work(url, worker, stop))
 
 
-async def _work(url: str, worker: Worker) -> None:
+async def _work(url: str, worker: Worker, stop: threading.Event) -> None:
     with ThreadPoolExecutor(1) as executor:
-        while not worker.stop.is_set():
+        while not stop.is_set():
             broker = _broker(url, worker.mode)
             async with _client(url) as redis:
                 broker.register_task(_taker(worker, executor, redis), task_name=_TASK)
                 broker.is_worker_process = True
-                await _listen(Receiver(broker, max_async_tasks=1), worker.stop, worker.complain)
+                await _listen(Receiver(broker, max_async_tasks=1), stop, worker.complain)
             await broker.shutdown()
 
 

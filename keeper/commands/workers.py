@@ -71,6 +71,6 @@ def work(config_paths: tuple[Path, ...], queue_url: str, live: bool, level: str 
     say(level)
     keepers = muster_files(config_paths)
     check_shared(keepers, "live" if live else "dry")
-    crews, stop = man(keepers, live=live), until_told_to_stop()
-    run(queue_url, Worker(crews, "live" if live else "dry", reporter(as_json, indent=None), complain, stop))
+    worker = Worker(man(keepers, live=live), "live" if live else "dry", reporter(as_json, indent=None), complain)
+    run(queue_url, worker, until_told_to_stop())
     return 0

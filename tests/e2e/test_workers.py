@@ -91,9 +91,8 @@ class Hands:
         self.threads: list[threading.Thread] = []
 
     def hire(self, town: Town) -> Worker:
-        crews = man(keepers_of(town), live=True)
-        worker = Worker(crews, "live", self.outcomes.append, self.complaints.append, self.stop)
-        self.threads.append(threading.Thread(target=work, args=(self.url, worker)))
+        worker = Worker(man(keepers_of(town), live=True), "live", self.outcomes.append, self.complaints.append)
+        self.threads.append(threading.Thread(target=work, args=(self.url, worker, self.stop)))
         self.threads[-1].start()
         return worker
 
@@ -161,7 +160,7 @@ def test_a_journal_in_a_file_is_refused(devnet, tmp_path, monkeypatch):
 def test_what_is_no_redis_url_is_bad_input(build):
     town = build(keepers=(1,))
     with pytest.raises(InputError, match="no Redis URL"):
-        work("http://nowhere", Worker([], "live", print, print))
+        work("http://nowhere", Worker([], "live", print, print), threading.Event())
     del town
 
 
@@ -304,6 +303,21 @@ def test_one_vault_that_fails_does_not_keep_a_worker_from_the_others(build, hand
     Worker(crews, "live", hands.outcomes.append, hands.complaints.append).tick([name_of(k) for k, _ in crews])
     assert "cannot read the vault" in hands.complaints[0] or "does not answer" in hands.complaints[0]
     assert [outcome.status for outcome in hands.outcomes] == ["hold"]
+
+
+def test_a_batch_that_waits_to_be_mined_keeps_a_worker_from_no_other_vault(build, devnet, hands):
+    town = build({"sending": {"timeout_seconds": 3600}}, keepers=(1, 2))
+    drift(devnet)
+    crews = man(keepers_of(town), live=True)
+    worker = Worker(crews, "live", hands.outcomes.append, hands.complaints.append)
+    devnet.endpoint.request("evm_setAutomine", False)
+    try:
+        thread = threading.Thread(target=worker.tick, args=([name_of(keeper) for keeper, _ in crews],), daemon=True)
+        thread.start()
+        thread.join(PATIENCE)
+    finally:
+        devnet.endpoint.request("evm_setAutomine", True)
+    assert [outcome.status for outcome in hands.outcomes] == ["sent", "hold"]
 
 
 def test_a_worker_leaves_a_signer_to_whoever_has_its_lease(build, hands):
