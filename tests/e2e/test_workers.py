@@ -442,11 +442,11 @@ def test_a_worker_that_was_suspended_past_its_lease_sends_nothing_when_it_wakes(
     said = tmp_path / "said"
     processes("dispatch", *options)
     first = processes("work", *options, before=SUSPENDED.format(method=method), errors=said)
-    until(lambda: _is_suspended(first.pid))
+    until(lambda: _is_suspended(first.pid), devnet.refresh_feeds)  # which makes a block each time
     (planned,) = intents_of(town)
     until(lambda: _lease_of(town).expires_at < time.time())
     second = processes("work", *options)
-    until(lambda: any(intent.state == State.DONE for intent in intents_of(town)), devnet.mine)
+    until(lambda: any(intent.state == State.DONE for intent in intents_of(town)), devnet.refresh_feeds)
 
     second.send_signal(signal.SIGTERM)
     assert second.wait(PATIENCE) == 0
@@ -463,7 +463,7 @@ def test_a_worker_that_was_suspended_past_its_lease_sends_nothing_when_it_wakes(
 
     # And it is of use again.
     devnet.move_prices({"LINK": "18", "UNI": "6", "WBTC": "85000"})
-    until(lambda: town.batches(0) > before[0], devnet.mine)
+    until(lambda: town.batches(0) > before[0], devnet.refresh_feeds)
 
 
 def intents_of(town: Town, index: int = 0) -> Sequence[Intent]:
