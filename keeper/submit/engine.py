@@ -225,8 +225,8 @@ class Engine:
         if (event := rebalanced(vault, receipt)) is not None:
             return receipt, event
         for other in self.endpoint.each("eth_getTransactionReceipt", receipt["transactionHash"]):
-            if other is None or other["blockHash"] != receipt["blockHash"]:
-                continue
+            if not isinstance(other, dict) or other.get("blockHash") != receipt["blockHash"]:
+                continue  # of another fork, or no receipt
             if (event := rebalanced(vault, other)) is not None:
                 return other, event
         return None

@@ -23,7 +23,7 @@ from keeper.chain.endpoints import ChainEndpoints
 from keeper.chain.errors import NodeError, RpcError, WrongChainError
 from keeper.chain.rpc import Endpoint, Header
 from keeper.devnet import Devnet
-from keeper.devnet.faults import NoLogs
+from keeper.devnet.faults import Garbage, NoLogs
 from keeper.loop import Service, run, tick
 from keeper.ops.alerts import AlertsConfig
 from keeper.ops.watch import Watch
@@ -299,6 +299,17 @@ def test_logs_that_one_node_lost_are_found_at_another(theatre, faulty):
     assert first.faults["NoLogs"] > 0
     assert theatre.intent.state == State.DONE
     assert theatre.intent.outcome is not None
+
+
+@pytest.mark.parametrize("answer", [b"null", b'"0x"', b"{}", b'{"blockHash": "0x00", "logs": []}'])
+def test_what_is_no_receipt_of_that_block_has_no_logs_to_give(theatre, faulty, answer):
+    first, second = faulty(), faulty()
+    first.set("*", NoLogs())
+    second.set("eth_getTransactionReceipt", Garbage(b'{"jsonrpc": "2.0", "id": 1, "result": ' + answer + b"}"))
+    theatre.tick()
+    theatre.engine.endpoint = ChainEndpoints(rpc_urls=(first.url, second.url), chain_id=1).connect()
+    assert theatre.settle().status == "waiting"
+    assert second.faults["Garbage"] > 0
 
 
 def test_logs_that_no_node_has_are_the_nodes_failure_in_the_end(theatre, faulty):
