@@ -65,7 +65,7 @@ RANGE = 20_000
 SIZES = (3, 5, 9)
 MAX = 2**256 - 1
 
-# From ../shared/bench/peers/RESULTS.md: the same work elsewhere, by assets.
+# The same work done by the published code of others, on pools of the same sizes, by assets.
 PEERS: dict[str, dict[int, int]] = {
     "bound uniswap_v2": {3: 138_376, 5: 253_104, 9: 482_572},
     "bound uniswap_v3": {3: 163_142, 5: 298_815, 9: 569_420},
