@@ -6,7 +6,7 @@ import pytest
 from builders import LIMITS, LINK, POOLS, UNI, USDC, WBTC, WETH, policy, snapshot, v2_pool
 
 from keeper.domain import Decision, InputError, Snapshot
-from keeper.policy import decide
+from keeper.policy import consider, decide
 from keeper.policy.guard import Basket, check_outcome, tightened
 from keeper.units import WAD
 
@@ -442,3 +442,14 @@ def test_dear_gas_is_refused_where_there_is_something_to_do():
 
 def test_being_refused_is_not_printed():
     assert "refused" not in json.loads(decide(facts(price_age=101), policy(max_price_age=100)).model_dump_json())
+
+
+@pytest.mark.parametrize(("off", "kept"), [(1.04, True), (0.96, True), (1.06, False), (0.94, False)])
+def test_a_pool_further_off_the_oracle_than_the_band_is_left_out_and_counted(off, kept):
+    pool = v2_pool(7, USDC, WETH, 1e8)
+    pool = pool.model_copy(update={"reserve1": round(pool.reserve1 * off)})
+    seen = facts(pools=(*POOLS, pool))
+    considered = consider(seen, policy(oracle_band=0.05))
+    assert (pool.name in {left.pool for left in considered.left_out}) == (not kept)
+    assert ("pools left out more than 5% off the oracle: 1" in considered.decision.reason) == (not kept)
+    assert pool.name not in {left.pool for left in consider(seen, policy()).left_out}
