@@ -359,7 +359,10 @@ def _notes(plan: Plan, left_out: tuple[LeftOut, ...]) -> str:
     if plan.dropped:
         notes += f"; pools whose trades would need tokens before they come in: {len(plan.dropped)}"
     if plan.certificate is not None and plan.certificate.sated:
-        notes += "; tracking_penalty is so large that value beyond the targets counts as a loss: none is thrown away"
+        notes += (
+            "; tracking_penalty is so large that value beyond the targets counts as a loss; the bound counts it as a gain"
+            " to be rid of more than the pools take"
+        )
     for why in dict.fromkeys(entry.why for entry in left_out):
         notes += f"; pools left out {why}: {sum(entry.why == why for entry in left_out)}"
     if any(getattr(pool, "tick_range", None) is not None for pool in plan.problem.pools):

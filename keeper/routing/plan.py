@@ -30,6 +30,8 @@ _WORTHLESS = 1e-60
 """Dollars per raw unit of a token that nothing leads to: a pool full of it is worth nothing."""
 _SATED = 1e-6
 """A dollar of an asset that is worth less than this is not wanted."""
+_HALVINGS = 12
+"""How finely it is sought how much more a dollar must be worth for nothing to be thrown away."""
 _DUST = 1e-12
 """A trade below this part of the basket's value is rounding of the solver."""
 
@@ -197,7 +199,8 @@ class Certificate:
     ``objective`` and ``bound`` in USD; ``dual`` the shadow price of each token over its oracle price (USD for one whole
     token, where the oracle has none); ``multipliers`` those of the vault's limits: value for value, loss, turnover,
     progress. ``structural`` is the part of the gap that comes from using only one pair of a pool with many. ``sated``
-    says that the bound counts throwing value away as a gain, which no plan does.
+    says that some asset is worth nothing at the optimum, and that the bound counts it as a gain to be rid of more of it
+    than the pools take.
     """
 
     objective: float
@@ -294,17 +297,41 @@ def optimise(problem: Problem) -> Plan:
     the rest of the problem is solved again from there. The plan is only as exact about the limits as floats are: see
     `keeper.policy`.
     """
-    allowed = problem.routable
-    goal, toll = problem.goal(), problem.toll
+    first = select(problem.market, problem.goal(), problem.routable, problem.toll)
+    best = _carried_out(problem, problem.goal(), first)
+    if _sated(problem, first):
+        best = max(best, _thrifty(problem), key=lambda plan: plan.worth)
+    return replace(best, certificate=_certificate(best, first))
+
+
+def _thrifty(problem: Problem) -> Plan:
+    """The plan where a dollar more is worth just as much as it takes for every asset to be worth something.
+
+    Where all assets that routes lead to are worth nothing, their prices do not tell what to trade for what.
+    """
+    goal, market, allowed, toll = problem.goal(), problem.market, problem.routable, problem.toll
+    enough, too_little = 1.0, 0.0
+    wanting = goal.unsated(enough)
+    selection = select(market, wanting, allowed, toll)
+    for _ in range(_HALVINGS):
+        middle = (enough + too_little) / 2
+        less = goal.unsated(middle)
+        found = select(market, less, allowed, toll)
+        if _sated(problem, found):
+            too_little = middle
+        else:
+            enough, wanting, selection = middle, less, found
+    return _carried_out(problem, wanting, selection)
+
+
+def _carried_out(problem: Problem, goal: Goal, selection: Selection) -> Plan:
+    """The plan that comes of ``selection``, the best one for ``goal``; without a certificate."""
+    allowed, toll = problem.routable, problem.toll
     ledger = Ledger(
         {pool.name: pool for pool in problem.pools},
         {asset.token: asset.balance for asset in problem.snapshot.vault.assets},
     )
-    first = select(problem.market, goal, allowed, toll)
-    selection, market, stuck = first, problem.market, allowed.copy()
-    if _sated(problem, first):
-        goal = goal.unsated()
-        selection = select(market, goal, allowed, toll)
+    market, stuck = problem.market, allowed.copy()
     best = Plan(problem)
     for _ in range(_ROUNDS):
         trades, curves = _trades(problem, market, selection.solution)
@@ -321,7 +348,7 @@ def optimise(problem: Problem) -> Plan:
             stuck[[curve for trade, curve in zip(trades, curves, strict=True) if trade in undone]] = 0
         done = np.array([float(ledger.change.get(token, 0)) for token in market.tokens]) * market.scale
         selection = select(market, goal.after(done), stuck, toll)
-    return replace(best, certificate=_certificate(best, first))
+    return best
 
 
 def _simulated(problem: Problem, ledger: Ledger, trades: list[Trade]) -> tuple[Ledger, Plan, list[Trade]]:
@@ -346,7 +373,8 @@ def _trades(problem: Problem, market: Market, solution: Solution) -> tuple[list[
     for e in solution.used:
         i, j = (market.a[e], market.b[e]) if solution.ways[e] > 0 else (market.b[e], market.a[e])
         amount = round(solution.amounts_in[e] / market.scale[i])
-        value = float(solution.nu[i] * solution.amounts_in[e])
+        # By the dearer side: what is sold because it is too much has no price.
+        value = float(max(solution.nu[i] * solution.amounts_in[e], solution.nu[j] * solution.amounts_out[e]))
         if amount > 0 and value > _DUST * problem.nav_usd:
             trade = Trade(market.pools[market.pool[e]].name, market.tokens[i], market.tokens[j], amount, value)
             found.append((solution.amounts_in[e], int(e), trade))

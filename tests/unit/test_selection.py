@@ -93,6 +93,20 @@ def test_value_is_not_thrown_away_where_a_large_penalty_counts_it_as_a_loss():
     assert plan.certificate.gap > 0.01 * 1e6
 
 
+def test_what_is_far_too_much_is_sold_for_next_to_nothing_where_the_formula_says_so():
+    """As much as one swap can; what is left costs its square, and the rest of the basket is as if it were not there."""
+    basket = {WETH: (0.8, 0.2), USDC: (0.1, 0.15), LINK: (0.1, 0.65)}
+    thin, thick = weighted_pool(1, {USDC: 0.5, WETH: 0.5}, 2e4), v2_pool(2, USDC, LINK, 1e5)
+    question = problem(basket, (thin, thick), tracking_penalty=10)
+    plan = optimise(question)
+    sold = next(swap for swap in plan.swaps if swap.token_in == WETH.address)
+    held = next(holding.balance for holding in thin.holdings if holding.token == WETH.address)
+    # Balancer takes 30% of what the pool holds, after its fee of 0.3%.
+    assert sold.amount_in == pytest.approx(0.3 * held / 0.997, rel=1e-6)
+    beyond = plan.excess[0] / WAD - 1e6 / 10
+    assert plan.certificate.gap == pytest.approx(10 / 2e6 * beyond**2, abs=1e-6 * 1e6)
+
+
 def test_without_an_asset_that_is_far_too_large_nothing_is_sated():
     assert not optimise(problem(HALVES, (v2_pool(1, USDC, WETH, 1e7),), tracking_penalty=1)).certificate.sated
 
