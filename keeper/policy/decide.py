@@ -42,8 +42,10 @@ from keeper.units import (
 _NEGLIGIBLE = 10**9
 """A gap below NAV over this is rounding."""
 _PLAIN_BENEFIT = Benefit()
-_TIGHTER = tuple(1e-6 * 4**k for k in range(8))
-"""Parts of the limits that are left unused in turn, should rounding carry a plan across one."""
+_TRIALS = 8
+"""How often more of the limits is kept back, should rounding carry a plan across one."""
+_HAIR = 1e-11
+"""The least that is kept back then, as a part of NAV."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,21 +209,27 @@ def _at_once(snapshot: Snapshot, reason: str, *, refused: bool = False) -> Consi
 
 def _within_limits(problem: Problem) -> tuple[Plan, Violation | None]:
     """The best plan, and the limit that it would break, if any."""
-    best, limits, violation = optimise(problem), problem.limits, None
-    plan = best
+    best, limits = optimise(problem), problem.limits
     if limits is None:
-        return plan, None
-    basket = Basket.of(problem.snapshot)
-    for less in (0.0, *_TIGHTER):
-        if less:
-            plan = _judged_by(problem, optimise(replace(problem, limits=_scaled(limits, 1 - less))), best.certificate)
-        if not plan.swaps:
-            return plan, None
-        after = [balance + change for balance, change in zip(basket.balances, plan.changes, strict=True)]
-        violation = check_outcome(basket, basket.measure(after), limits)
+        return best, None
+    plan, violation, reserve = best, _violation(best, limits), 0.0
+    for trial in range(_TRIALS):
         if violation is None:
             break
+        # As much as this one goes beyond; what rounding loses is another amount each time, so then more and more.
+        reserve += 4**trial * max(plan.overrun, _HAIR * problem.nav_usd)
+        plan = _judged_by(problem, optimise(problem.but(reserve=reserve)), best.certificate)
+        violation = _violation(plan, limits)
     return plan, violation
+
+
+def _violation(plan: Plan, limits: Limits) -> Violation | None:
+    """The limit that a plan would break, if any."""
+    if not plan.swaps:
+        return None
+    basket = Basket.of(plan.problem.snapshot)
+    after = [balance + change for balance, change in zip(basket.balances, plan.changes, strict=True)]
+    return check_outcome(basket, basket.measure(after), limits)
 
 
 def _judged_by(problem: Problem, plan: Plan, certificate: Certificate | None) -> Plan:
@@ -241,16 +249,10 @@ def _without_gas(held: Plan) -> Plan | None:
     problem = held.problem
     if problem.gas_price == 0:
         return None
-    plan, violation = _within_limits(replace(problem, gas_price=0))
+    plan, violation = _within_limits(problem.but(gas_price=0))
     if violation is not None or not plan.swaps:
         return None
     return _judged_by(problem, plan, held.certificate)
-
-
-def _scaled(limits: Limits, part: float) -> Limits:
-    less = ("max_slippage", "max_batch_loss", "loss_headroom", "turnover_headroom")
-    values = {name: int(getattr(limits, name) * part) for name in less}
-    return limits.model_copy(update=values | {"min_progress": int(limits.min_progress / part) + 1})
 
 
 def _tight(snapshot: Snapshot, policy: Policy) -> Limits | None:
@@ -324,12 +326,8 @@ def _drift_needed(problem: Problem) -> str:
 
 def _forbidden(problem: Problem, limits: Limits) -> Violation | None:
     """The limit that forbids what would be best without limits; None if nothing would be."""
-    free = optimise(replace(problem, limits=None))
-    if free.worth <= problem.hold:
-        return None
-    basket = Basket.of(problem.snapshot)
-    after = [balance + change for balance, change in zip(basket.balances, free.changes, strict=True)]
-    return check_outcome(basket, basket.measure(after), limits)
+    free = optimise(problem.but(limits=None))
+    return _violation(free, limits) if free.worth > problem.hold else None
 
 
 def _held(plan: Plan) -> Plan:
@@ -360,8 +358,8 @@ def _notes(plan: Plan, left_out: tuple[LeftOut, ...]) -> str:
         notes += f"; pools whose trades would need tokens before they come in: {len(plan.dropped)}"
     if plan.certificate is not None and plan.certificate.sated:
         notes += (
-            "; tracking_penalty is so large that value beyond the targets counts as a loss; the bound counts it as a gain"
-            " to be rid of more than the pools take"
+            "; tracking_penalty is so large that value beyond the targets counts as a loss; the bound counts it as a"
+            " gain to be rid of more than the pools take"
         )
     for why in dict.fromkeys(entry.why for entry in left_out):
         notes += f"; pools left out {why}: {sum(entry.why == why for entry in left_out)}"

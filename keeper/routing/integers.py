@@ -60,12 +60,14 @@ class Ledger:
         return self.balances.get(token, 0) + self.change.get(token, 0)
 
     @property
-    def stranded(self) -> bool:
-        """Whether more than rounding is left of a token that should only pass through."""
+    def stranded(self) -> frozenset[str]:
+        """The tokens that should only pass through and of which more than rounding is left."""
         came = Counter[str]()
         for swap in self.swaps:
             came[swap.token_out] += swap.amount_out
-        return any(self.change[token] * _ROUNDING > came[token] for token in came if token not in self.balances)
+        return frozenset(
+            token for token in came if token not in self.balances and self.change[token] * _ROUNDING > came[token]
+        )
 
     def swap(self, trade: Trade, amount_in: int) -> bool:
         """Carry out so much of a trade; whether the pool paid anything."""
@@ -97,15 +99,18 @@ class Ledger:
         return True
 
 
-def carry_out(ledger: Ledger, trades: Sequence[Trade], most_parts: int) -> list[Trade]:
+def carry_out(
+    ledger: Ledger, trades: Sequence[Trade], most_parts: int, resting: frozenset[str] = frozenset()
+) -> list[Trade]:
     """Order and simulate ``trades`` at the end of ``ledger``, circles in no more than ``most_parts`` partial swaps.
 
-    Amounts are adjusted by rounding, and cut where less came in than was planned.
+    Amounts are adjusted by rounding, and cut where less came in than was planned. Of ``resting`` assets just what has
+    come in goes out again.
 
     Returns:
         The trades that were not carried out, or only in part, because what they spend never comes in.
     """
-    return _Run(ledger, trades).run(most_parts)
+    return _Run(ledger, trades, resting).run(most_parts)
 
 
 class _Run:
@@ -116,9 +121,10 @@ class _Run:
     the last exits form a tree towards the root).
     """
 
-    def __init__(self, ledger: Ledger, trades: Sequence[Trade]) -> None:
+    def __init__(self, ledger: Ledger, trades: Sequence[Trade], resting: frozenset[str]) -> None:
         self.ledger = ledger
         self.trades = trades
+        self.resting = {token: ledger.change.get(token, 0) for token in resting}
         self.left = {place: trade.amount_in for place, trade in enumerate(trades)}
         self.coming = Counter(trade.token_out for trade in trades)
         self.leaving: dict[str, list[int]] = {}
@@ -165,6 +171,8 @@ class _Run:
         token, left = self.trades[k].token_in, self.left[k]
         passed, here = self.ledger.change.get(token, 0), self.ledger.here(token)
         last = k in self.ready and self.leaving[token] == [k]
+        if last and token in self.resting:
+            return passed - self.resting[token]
         if last and (token not in self.ledger.balances or abs(passed - left) * _ROUNDING <= left):
             return passed
         return min(left, here)

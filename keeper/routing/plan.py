@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import sqrt
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,8 @@ _SATED = 1e-6
 """A dollar of an asset that is worth less than this is not wanted."""
 _HALVINGS = 12
 """How finely it is sought how much more a dollar must be worth for nothing to be thrown away."""
+_STILL = 1e-8
+"""An asset that changes by less than this part of the basket's value is to stay as it is."""
 _DUST = 1e-12
 """A trade below this part of the basket's value is rounding of the solver."""
 
@@ -42,9 +45,9 @@ class Problem:
 
     ``pools`` are those to route through. ``gains`` says what a dollar (by the oracle) of an asset is worth, 1 if
     absent. ``covariance`` weighs the distances by index of the basket, shape (assets, assets); None for the identity.
-    ``gas_price`` is in wei per unit of gas; ``limits`` are to be used to the full. ``aims`` are values to come
-    near to in place of the targets, USD WAD by index of the basket, each between what is held and the target. NAV must
-    not be zero.
+    ``gas_price`` is in wei per unit of gas; ``limits`` are to be used to the full, but for ``reserve`` USD of each,
+    which is for what rounding loses. ``aims`` are values to come near to in place of the targets, USD WAD by index of
+    the basket, each between what is held and the target. NAV must not be zero.
     """
 
     snapshot: Snapshot
@@ -53,9 +56,16 @@ class Problem:
     gas_units: GasUnits
     gas_price: int
     limits: Limits | None = None
+    reserve: float = 0.0
     covariance: Floats | None = None
     gains: Mapping[str, float] | None = None
     aims: tuple[int, ...] | None = None
+
+    def but(self, **changes: Any) -> Problem:
+        """The same with other numbers, not other facts or pools: what the solver sees of those is made only once."""
+        other = replace(self, **changes)
+        vars(other)["market"] = self.market
+        return other
 
     @cached_property
     def excess(self) -> tuple[int, ...]:
@@ -175,21 +185,24 @@ class Problem:
                 # Two raw units short of the target, so that rounding does not pass it.
                 room = max(abs(excess[i]) * (1 - _MARGIN) - 2 * self.unit_values[asset.token], 0.0)
                 low[i], high[i] = (-min(room, held), 0.0) if value > 0 else (0.0, room)
-        rows, bounds = self._rows(n, low, high)
+        rows, bounds = self.limit_rows(low, high)
         return Goal(self.nav_usd, gain, excess, low, high, penalty, rows, bounds)
 
-    def _rows(self, n: int, low: Floats, high: Floats) -> tuple[Floats, Floats]:
-        """The vault's limits on a batch, which are linear while no asset moves away from its target or across it."""
+    def limit_rows(self, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+        """The vault's limits on trades (nominal dollars) between ``low`` and ``high``, as in `Goal`; shape (n,) each.
+
+        They are linear while no asset can both rise and fall.
+        """
         limits = self.limits
         if limits is None:
-            return np.zeros((0, n)), np.zeros(0)
+            return np.zeros((0, len(low))), np.zeros(0)
         sold, bought = (low < 0).astype(float), (high > 0).astype(float)
         fair = -bought - sold * (1 - to_float(limits.max_slippage) * (1 - _MARGIN))
         loss = to_float(min(limits.max_batch_loss, limits.loss_headroom)) * (1 - _MARGIN)
         turnover = to_float(limits.turnover_headroom) * (1 - _MARGIN)
         progress = to_float(limits.min_progress) * (1 + _MARGIN)
         rows = np.array([fair, -sold - bought, bought - sold, sold - bought])
-        return rows, np.array([0.0, loss, turnover, -progress]) * self.nav_usd
+        return rows, np.array([0.0, loss, turnover, -progress]) * self.nav_usd - self.reserve
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,6 +273,14 @@ class Plan:
     def tracking(self) -> float:
         """Tracking penalty after the plan, USD."""
         return self.problem.tracking(self.excess)
+
+    @property
+    def overrun(self) -> float:
+        """How far the plan goes beyond the limits of its problem, USD; 0 if it does not."""
+        psi = np.array([to_float(value) for value in self.values])
+        # What rounding moves the wrong way counts too.
+        rows, bounds = self.problem.limit_rows(np.minimum(psi, 0), np.maximum(psi, 0))
+        return float((rows @ psi - bounds).max(initial=0.0))
 
     @property
     def gas_units(self) -> int:
@@ -335,28 +356,32 @@ def _carried_out(problem: Problem, goal: Goal, selection: Selection) -> Plan:
     best = Plan(problem)
     for _ in range(_ROUNDS):
         trades, curves = _trades(problem, market, selection.solution)
-        trial, plan, undone = _simulated(problem, ledger, trades)
+        trial, plan, undone = _simulated(problem, ledger, trades, _resting(problem, market, selection.solution))
         improved = plan.swaps and not trial.stranded and plan.worth > best.worth + _WORTHWHILE * problem.nav_usd
         if improved:
             best, ledger = plan, trial
-        if not undone and (not improved or (stuck == allowed).all()):
+        # Where something is stranded, what was to lead on cannot.
+        failed = [trade in undone or trade.token_out in trial.stranded for trade in trades]
+        if not any(failed) and (not improved or (stuck == allowed).all()):
             break
         if improved:
             stuck = allowed.copy()
             market = Market.of(tuple(ledger.pools[pool.name] for pool in problem.pools), problem.unit_values)
         else:
-            stuck[[curve for trade, curve in zip(trades, curves, strict=True) if trade in undone]] = 0
+            stuck[[curve for curve, lost in zip(curves, failed, strict=True) if lost]] = 0
         done = np.array([float(ledger.change.get(token, 0)) for token in market.tokens]) * market.scale
         selection = select(market, goal.after(done), stuck, toll)
     return best
 
 
-def _simulated(problem: Problem, ledger: Ledger, trades: list[Trade]) -> tuple[Ledger, Plan, list[Trade]]:
+def _simulated(
+    problem: Problem, ledger: Ledger, trades: list[Trade], resting: frozenset[str]
+) -> tuple[Ledger, Plan, list[Trade]]:
     """The books after ``trades``, the plan they make, and what could not be done; circles only if they pay."""
 
     def simulated(parts: int) -> tuple[Ledger, Plan, list[Trade]]:
         trial = ledger.copy()
-        undone = carry_out(trial, trades, parts)
+        undone = carry_out(trial, trades, parts, resting)
         plan = Plan(problem, tuple(trial.swaps), trial.sent, trial.change, tuple(trade.pool for trade in undone))
         return trial, plan, undone
 
@@ -365,6 +390,18 @@ def _simulated(problem: Problem, ledger: Ledger, trades: list[Trade]) -> tuple[L
     if problem.gas_price > 0 and len(best[0].swaps) - len(ledger.swaps) > len(trades):
         best = max(best, simulated(0), key=lambda found: found[1].worth)
     return best
+
+
+def _resting(problem: Problem, market: Market, solution: Solution) -> frozenset[str]:
+    """The assets that are to be neither more nor less afterwards, whatever of them comes and goes in between."""
+    net, used = np.zeros(len(market.tokens)), solution.used
+    forwards = solution.ways[used] > 0
+    np.subtract.at(net, np.where(forwards, market.a[used], market.b[used]), solution.amounts_in[used])
+    np.add.at(net, np.where(forwards, market.b[used], market.a[used]), solution.amounts_out[used])
+    least = _STILL * problem.nav_usd
+    return frozenset(
+        asset.token for asset, change in zip(problem.snapshot.vault.assets, net, strict=False) if abs(change) <= least
+    )
 
 
 def _trades(problem: Problem, market: Market, solution: Solution) -> tuple[list[Trade], list[int]]:

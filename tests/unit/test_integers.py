@@ -37,6 +37,17 @@ def test_nothing_is_left_of_a_token_that_only_passes_through():
     assert book.swaps[1].amount_in == book.swaps[0].amount_out
 
 
+def test_of_a_resting_asset_just_what_came_in_goes_out_again():
+    """A thousandth more was planned, which the vault has."""
+    balances = {"usdc": USDC.amount(1e5), "weth": WETH.amount(1e5), "link": 0}
+    trades = [trade(TO_WETH, USDC, WETH, 1000), trade(TO_LINK, WETH, LINK, 998)]
+    book, other = ledger(**balances), ledger(**balances)
+    assert carry_out(book, trades, 48, frozenset({WETH.address})) == []
+    assert book.change[WETH.address] == 0
+    carry_out(other, trades, 48)
+    assert other.change[WETH.address] < 0
+
+
 def test_the_vault_sends_the_largest_shortfall_and_not_the_sum():
     book = ledger(usdc=USDC.amount(1e5), link=LINK.amount(1e5))
     carry_out(book, [trade(BACK, LINK, USDC, 1000), trade(TO_WETH, USDC, WETH, 1500)], most_parts=48)
@@ -166,7 +177,7 @@ def test_the_books_always_balance(entries, dollars):
 def test_a_token_that_should_only_pass_through_and_does_not_is_stranded():
     book = ledger(usdc=USDC.amount(1e5))
     carry_out(book, [trade(TO_WETH, USDC, WETH, 1000), trade(TO_LINK, WETH, LINK, 990)], most_parts=48)
-    assert book.stranded  # LINK is no asset here, and nothing leads on
+    assert book.stranded == {LINK.address}  # no asset here, and nothing leads on
     home = ledger(usdc=USDC.amount(1e5), link=0)
     carry_out(home, [trade(TO_WETH, USDC, WETH, 1000), trade(TO_LINK, WETH, LINK, 990)], most_parts=48)
     assert not home.stranded

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from builders import LINK, UNI, USDC, WBTC, WETH, policy, snapshot, v2_pool, weighted_pool
+from builders import LINK, NOW, UNI, USDC, WBTC, WETH, at, policy, snapshot, v2_pool, weighted_pool
 from graphs import graph
 
 from keeper.policy.decide import problem_of
@@ -80,6 +80,17 @@ def test_an_asset_without_a_route_stays_and_is_named():
     plan = optimise(question)
     assert question.unreached == (UNI.address,)
     assert (plan.changes[2], plan.changes[1] > 0) == (0, True)
+
+
+def test_nothing_is_left_in_a_token_that_only_passes_through_where_the_way_on_pays_nothing():
+    """$5,000 of an asset of which the smallest unit is $8,000; the rest of the plan is worth far more than that."""
+    basket = {USDC: (0.7, 0.5), WETH: (0.3, 0.495), WBTC: (0.0, 0.005)}
+    coarse = v2_pool(3, UNI, WBTC, 2e6).model_copy(update={"reserve1": 125})
+    pools = (v2_pool(1, USDC, WETH, 1e8), v2_pool(2, USDC, UNI, 1e8), coarse)
+    facts = at(snapshot(basket, pools, limits=None), NOW, {WBTC: 8e11})
+    plan = optimise(problem_of(facts, policy(tracking_penalty=1))[0])
+    assert [(swap.token_in, swap.token_out) for swap in plan.swaps] == [(USDC.address, WETH.address)]
+    assert set(plan.change) == {USDC.address, WETH.address}
 
 
 def test_value_is_not_thrown_away_where_a_large_penalty_counts_it_as_a_loss():
