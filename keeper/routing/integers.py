@@ -186,9 +186,9 @@ class _Run:
         return min(self.ready, key=lambda k: (self.trades[k].token_in != before, k), default=None)
 
     def next_part(self, *, whole: bool) -> int | None:
-        """In a circle: the largest part of a trade that can be done now, of each token's largest trade.
+        """In a circle: a trade of the token of which most can move on now, its last exit only after all others.
 
-        So what is there goes round in the circle, and is not spent on small trades that lead out of it. If ``whole``,
+        So what is there goes round in the circle, and a large amount does not wait behind a small one. If ``whole``,
         only of trades that can be done at once.
         """
         found, most = None, 0.0
@@ -198,9 +198,11 @@ class _Run:
                 continue
             doable = [k for k in places if self.left[k] <= here] if whole else places
             k = max(doable, key=lambda k: (k != self.last.get(token), self.worth(k)), default=None)
-            part = 0.0 if k is None else min(1.0, here / self.left[k]) * self.worth(k)
-            if part > most:
-                found, most = k, part
+            if k is None:
+                continue
+            movable = min(sum(map(self.worth, doable)), self.worth(k) * here / self.left[k])
+            if movable > most:
+                found, most = k, movable
         return found
 
     def worth(self, k: int) -> float:

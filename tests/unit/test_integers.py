@@ -101,12 +101,26 @@ def test_a_tour_is_finished_in_whatever_order_its_trades_are_listed(steps, rando
         amount = pool.swap(coins[i].address, coins[j].address, amount).amount_out
     random.shuffle(trades)
     book = ledger(tuple(pools), usdc=USDC.amount(1000))
-    carry_out(book, trades, most_parts=150)
+    assert carry_out(book, trades, most_parts=150) == []
     spent = Counter[str]()
     for swap in book.swaps:
         spent[swap.pool] += swap.amount_in
-    # In another order fees fall elsewhere, so a part of a fee per trade may go astray.
-    assert all(spent[trade.pool] >= 0.9 * trade.amount_in for trade in trades)
+    # In another order fees fall elsewhere, by what the slope of so deep a pool is: a millionth.
+    assert all(spent[trade.pool] >= (1 - 1e-6) * trade.amount_in for trade in trades)
+    assert len(book.swaps) <= 3 * len(trades)
+
+
+def test_a_large_amount_does_not_wait_behind_a_small_trade():
+    """WETH has its last way out, and another of which $9 are left, while $15 go round in a circle again and again."""
+    coins, places = [USDC, WETH, LINK, UNI], [0, 3, 2, 0, 1, 0, 3, 1, 0, 2, 0]
+    pools, trades, amount = [], [], USDC.amount(1000)
+    for number, (i, j) in enumerate(pairwise(places)):
+        pools.append(v2_pool(10 + number, coins[i], coins[j], 1e8))
+        trades.append(Trade(pools[-1].name, coins[i].address, coins[j].address, amount, 1000 - 4 * number))
+        amount = pools[-1].swap(coins[i].address, coins[j].address, amount).amount_out
+    book = ledger(tuple(pools), usdc=USDC.amount(1000))
+    assert carry_out(book, [trades[k] for k in (2, 5, 7, 3, 9, 6, 0, 1, 8, 4)], most_parts=150) == []
+    assert len(book.swaps) < 30
 
 
 def test_a_circle_of_tokens_that_the_vault_does_not_have_is_given_up():

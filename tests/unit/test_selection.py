@@ -93,6 +93,17 @@ def test_nothing_is_left_in_a_token_that_only_passes_through_where_the_way_on_pa
     assert set(plan.change) == {USDC.address, WETH.address}
 
 
+def test_a_trade_too_small_to_go_on_from_does_not_lose_the_rest(monkeypatch):
+    """What comes in of UNI is worth making, and each of the two ways on is not."""
+    monkeypatch.setattr("keeper.routing.plan._DUST", 0.03)
+    ways_on = (v2_pool(3, UNI, WETH, 1e6), v2_pool(4, UNI, WETH, 1e6))
+    pools = (v2_pool(1, USDC, WETH, 5e6, fee_pips=10_000), v2_pool(2, USDC, UNI, 1e9, fee_pips=500), *ways_on)
+    plan = optimise(problem(HALVES, pools))
+    assert {swap.pool for swap in plan.swaps} == {pools[0].name}
+    monkeypatch.undo()
+    assert {swap.pool for swap in optimise(problem(HALVES, pools)).swaps} == {pool.name for pool in pools}
+
+
 def test_value_is_not_thrown_away_where_a_large_penalty_counts_it_as_a_loss():
     basket = {USDC: (0.7, 0.2), WETH: (0.3, 0.2), UNI: (0.0, 0.6)}
     question = problem(basket, (v2_pool(1, USDC, WETH, 1e9), v2_pool(2, USDC, WETH, 1e4)), tracking_penalty=10)
