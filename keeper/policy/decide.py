@@ -1,6 +1,7 @@
 """`decide`: from the facts and the policy to a decision, with nothing else in between."""
 
 from dataclasses import dataclass, replace
+from math import inf
 
 from keeper.domain import (
     Benefit,
@@ -42,8 +43,10 @@ from keeper.units import (
 _NEGLIGIBLE = 10**9
 """A gap below NAV over this is rounding."""
 _PLAIN_BENEFIT = Benefit()
-_TRIALS = 8
-"""How often more of the limits is kept back, should rounding carry a plan across one."""
+_TRIALS = 16
+"""How often more or less of the limits is kept back, should rounding carry a plan across one."""
+_CLOSE = 1e-6
+"""What may be lost by that without looking further, as a part of NAV."""
 _HAIR = 1e-11
 """The least that is kept back then, as a part of NAV."""
 
@@ -209,18 +212,26 @@ def _at_once(snapshot: Snapshot, reason: str, *, refused: bool = False) -> Consi
 
 def _within_limits(problem: Problem) -> tuple[Plan, Violation | None]:
     """The best plan, and the limit that it would break, if any."""
-    best, limits = optimise(problem), problem.limits
-    if limits is None:
-        return best, None
-    plan, violation, reserve = best, _violation(best, limits), 0.0
+    first, limits = optimise(problem), problem.limits
+    if limits is None or (violation := _violation(first, limits)) is None:
+        return first, None
+    # Rounding has carried it across. So much is kept back of each limit as is needed, which is another amount each
+    # time; where a limit is narrow, a cent too much of it may be worth a hundred dollars.
+    plan, kept = first, None
+    too_little, enough = 0.0, inf
     for trial in range(_TRIALS):
-        if violation is None:
+        reserve = too_little + 2**trial * max(plan.overrun, _HAIR * problem.nav_usd)
+        if enough < inf:
+            reserve = (too_little + enough) / 2
+        plan = _judged_by(problem, optimise(problem.but(reserve=reserve)), first.certificate)
+        if (broken := _violation(plan, limits)) is not None:
+            too_little, violation = reserve, broken
+            continue
+        enough = reserve
+        kept = plan if kept is None else max(kept, plan, key=lambda plan: plan.worth)
+        if first.worth - kept.worth <= _CLOSE * problem.nav_usd:
             break
-        # As much as this one goes beyond; what rounding loses is another amount each time, so then more and more.
-        reserve += 4**trial * max(plan.overrun, _HAIR * problem.nav_usd)
-        plan = _judged_by(problem, optimise(problem.but(reserve=reserve)), best.certificate)
-        violation = _violation(plan, limits)
-    return plan, violation
+    return (plan, violation) if kept is None else (kept, None)
 
 
 def _violation(plan: Plan, limits: Limits) -> Violation | None:
