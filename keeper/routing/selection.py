@@ -42,6 +42,7 @@ class _Search:
     def __init__(self, market: Market, goal: Goal, allowed: Ints, toll: Floats) -> None:
         self.market, self.goal, self.allowed, self.toll = market, goal, allowed, toll
         self.least_gain = _NEGLIGIBLE * goal.nav
+        self.seen: dict[bytes, Solution] = {}
         # What is worth less than doing nothing, or less than the best so far, need not be solved to the end.
         self.whole = solve(market, goal, allowed, floor=goal.worth(np.zeros(len(goal.gain))))
         value, bound = self.judge(self.whole)
@@ -49,7 +50,11 @@ class _Search:
 
     def look(self, on: Ints, start: Solution, tolls: float = 0.0) -> Solution:
         """Solve for one set, which costs so much at least, and learn from it."""
-        solution = solve(self.market, self.goal, on, start, floor=self.best.value + tolls)
+        floor = self.best.value + tolls
+        solution = self.seen.get(on.tobytes())
+        if solution is not None and (not solution.hopeless or solution.value < floor):
+            return solution
+        solution = self.seen[on.tobytes()] = solve(self.market, self.goal, on, start, floor=floor)
         if solution.hopeless:
             return solution
         value, bound = self.judge(solution)
