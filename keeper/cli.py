@@ -88,7 +88,7 @@ def check(config_path: Path, as_json: bool) -> int:
 
     from keeper.ops.preflight import preflight
     from keeper.report import print_table, table
-    from keeper.submit.signer import address_of
+    from keeper.submit.unlock import address_of
 
     keeper = _assemble(config_path)
     signer = keeper.config.signer
@@ -391,7 +391,7 @@ def _surroundings(keeper: Keeper, config_path: Path) -> Surroundings:
     from keeper.chain.endpoints import Endpoints
     from keeper.ops.preflight import Surroundings
     from keeper.submit.journal import Store
-    from keeper.submit.signer import Keystore
+    from keeper.submit.keys import Keystore
 
     config = keeper.config
     members = keeper.endpoint.members if isinstance(keeper.endpoint, Endpoints) else (keeper.endpoint,)

@@ -21,9 +21,9 @@ from keeper.domain.snapshot import Snapshot
 from keeper.ops.alerts import AlertsConfig
 from keeper.ops.health import HealthConfig
 from keeper.policy.breakers import Breakers
+from keeper.submit.keys import Keystore, SignerConfig
 from keeper.submit.relay import Routing
 from keeper.submit.sender import Sending
-from keeper.submit.signer import Keystore, SignerConfig
 
 
 class Config(Strict):

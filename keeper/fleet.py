@@ -20,7 +20,9 @@ from keeper.domain.errors import InputError
 from keeper.loop import Keeper, Outcome, serve
 from keeper.ops.watch import Watch
 from keeper.submit.journal import Leases
-from keeper.submit.signer import AnySigner, Signer, unlock
+from keeper.submit.keys import AnySigner
+from keeper.submit.signer import Signer
+from keeper.submit.unlock import unlock
 
 Crew = tuple[Keeper, Signer | None]
 """A keeper, and who signs for it; nobody: it runs dry."""

@@ -25,8 +25,9 @@ from keeper.domain.snapshot import Snapshot
 from keeper.loop import Keeper, Outcome, Service, tick
 from keeper.report import print_decision
 from keeper.submit.deployer import DeployConfig, deploy
+from keeper.submit.keys import EnvironmentKey
 from keeper.submit.sender import Realised
-from keeper.submit.signer import EnvironmentKey, unlock
+from keeper.submit.unlock import unlock
 from keeper.units import BPS, WAD, format_units, percent, usd, value_of
 
 ROOT = Path(__file__).resolve().parents[1]

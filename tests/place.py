@@ -15,7 +15,9 @@ from keeper.devnet import DEV_KEYS, FACTORIES, TOKENS, Devnet
 from keeper.devnet.world import transact
 from keeper.loop import Keeper
 from keeper.submit.deployer import DeployConfig, deploy
-from keeper.submit.signer import EnvironmentKey, Signer, unlock
+from keeper.submit.keys import EnvironmentKey
+from keeper.submit.signer import Signer
+from keeper.submit.unlock import unlock
 
 OWNER, KEEPER, STRANGER = DEV_KEYS[:3]
 VENUES = [

@@ -17,7 +17,9 @@ from keeper.devnet.tables import BLOCK_TIME
 from keeper.devnet.world import transact
 from keeper.loop import Keeper, Service
 from keeper.submit.deployer import AssetConfig, DeployConfig, FeedConfig, deploy
-from keeper.submit.signer import EnvironmentKey, Signer, unlock
+from keeper.submit.keys import EnvironmentKey
+from keeper.submit.signer import Signer
+from keeper.submit.unlock import unlock
 
 OWNER, KEEPER, STRANGER = DEV_KEYS[:3]
 LIMITS = {

@@ -96,12 +96,12 @@ library BookLib {
         }
     }
 
-    /// @notice Lengthens every array to `tokens`, which begins with the present basket. New units are left at zero.
+    /// @notice Lengthens every array but `to` to `tokens`, which begins with the present basket. New units are left at
+    ///         zero, and whoever adds tokens says what weights everything glides to.
     function grow(Book memory b, address[] memory tokens) internal pure {
         uint256 n = tokens.length;
         b.units = _resized(b.units, n);
         b.from = _resized(b.from, n);
-        b.to = b.to.length == n ? b.to : _resized(b.to, n);
         bool[] memory quarantined = new bool[](n);
         for (uint256 i; i < b.tokens.length; ++i) {
             quarantined[i] = b.quarantined[i];

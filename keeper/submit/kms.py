@@ -1,9 +1,7 @@
 """A key that never leaves AWS KMS: it is asked for its address once, and for a signature each time."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from Crypto.Util.asn1 import DerBitString, DerObjectId, DerSequence
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
@@ -17,10 +15,8 @@ from hexbytes import HexBytes
 from keeper.chain.errors import one_line
 from keeper.domain.errors import InputError
 from keeper.submit.errors import SendError
+from keeper.submit.keys import AwsKms
 from keeper.submit.signer import SignedTransaction
-
-if TYPE_CHECKING:
-    from keeper.submit.signer import AwsKms
 
 SPEC = "ECC_SECG_P256K1"
 _CURVE = "1.3.132.0.10"

@@ -32,7 +32,8 @@ from keeper.ops.watch import Watch
 from keeper.routing.warm import warm
 from keeper.submit.errors import LostLease
 from keeper.submit.journal import Intent, Journal, Store, store
-from keeper.submit.signer import EnvironmentKey, unlock
+from keeper.submit.keys import EnvironmentKey
+from keeper.submit.unlock import unlock
 
 WRITES = ("record", "commit", "signed", "sent", "mined", "unmined", "close", "know")
 INSTANTS = ("before", "within", "after")

@@ -4,11 +4,31 @@ pragma solidity 0.8.30;
 import {ReentrancyGuardTransient} from "solady/utils/ReentrancyGuardTransient.sol";
 
 import {IIndexVault, VaultConfig} from "../../contracts/interfaces/IIndexVault.sol";
+import {IPriceOracle} from "../../contracts/interfaces/IPriceOracle.sol";
 import {IVaultAdmin, IVaultChanges} from "../../contracts/interfaces/IVaultAdmin.sol";
 import {Order, OrderLib} from "../../contracts/libraries/OrderLib.sol";
 import {Call, Intruder} from "./utils/ScriptedExecutor.sol";
 import {CallbackToken} from "./utils/Tokens.sol";
 import {VaultTest} from "./utils/VaultTest.sol";
+
+/// @notice An oracle that looks back into the vault while it is asked for prices, and has none if the vault answers.
+contract NosyOracle {
+    error Answered(bytes answer);
+
+    IPriceOracle internal immutable oracle;
+    address internal immutable vault;
+    bytes internal question;
+
+    constructor(IPriceOracle oracle_, address vault_, bytes memory question_) {
+        (oracle, vault, question) = (oracle_, vault_, question_);
+    }
+
+    function prices(address[] calldata tokens) external view returns (uint256[] memory) {
+        (bool answered, bytes memory answer) = vault.staticcall(question);
+        if (answered || bytes4(answer) != ReentrancyGuardTransient.Reentrancy.selector) revert Answered(answer);
+        return oracle.prices(tokens);
+    }
+}
 
 /// @notice Every door of the vault, tried from inside every one that calls a token, by an intruder who has every role at
 ///         once, so that nothing but the lock can keep it out.
@@ -19,6 +39,7 @@ contract IndexVaultReentrancyTest is VaultTest {
     uint256 internal constant MINT = 2;
     uint256 internal constant REDEEM = 3;
     uint256 internal constant CLAIM = 4;
+    uint256 internal constant FIRST_VIEW = 19;
 
     Intruder internal intruder;
     bytes[] internal doors;
@@ -135,6 +156,23 @@ contract IndexVaultReentrancyTest is VaultTest {
 
     function test_no_door_opens_from_the_transfer_of_a_claim() external {
         _tryDoorsFrom(doors[CLAIM]);
+    }
+
+    function test_no_view_answers_while_a_change_is_accepted() external {
+        for (uint256 i = FIRST_VIEW; i < doors.length; ++i) {
+            NosyOracle nosy = new NosyOracle(oracle, address(vault), doors[i]);
+            (, bytes memory answer) = address(vault).staticcall(doors[i]);
+            vm.expectRevert(abi.encodeWithSelector(NosyOracle.Answered.selector, answer));
+            nosy.prices(tokens);
+
+            uint256 before = vm.snapshotState();
+            bytes memory change = abi.encodeCall(IVaultChanges.setOracle, (address(nosy)));
+            intruder.perform(address(vault), abi.encodeCall(IVaultAdmin.submit, (change)));
+            _wait(TIMELOCK);
+            intruder.perform(address(vault), abi.encodeCall(IVaultAdmin.accept, (change)));
+            assertEq(vault.book().oracle, address(nosy));
+            vm.revertToState(before);
+        }
     }
 
     function test_the_lock_is_open_again_afterwards() external {

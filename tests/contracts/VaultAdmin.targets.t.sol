@@ -333,6 +333,15 @@ contract VaultAdminTargetsTest is VaultTest {
         assertEq(vault.nav(), NAV - 100e18);
     }
 
+    function test_what_counts_as_dust_is_rounded_down() external {
+        _dusty();
+        vm.prank(address(vault));
+        TestToken(tokens[DAI]).transfer(address(this), 1);
+        vm.prank(curator);
+        vm.expectRevert(abi.encodeWithSelector(IVaultEvents.NotPrunable.selector, tokens[USDC], 100e18, 100e18 - 1));
+        admin.prune(tokens[USDC]);
+    }
+
     function test_pruning_takes_a_token_out_and_the_ones_behind_it_move_up() external {
         _dusty();
         vm.expectEmit(address(vault));
@@ -586,6 +595,22 @@ contract VaultAdminTargetsTest is VaultTest {
         _rebalance(_trade(DAI, 1_000e18, LINK, _raw(LINK, 1_000e18)));
     }
 
+    function test_a_quarantined_token_stays_so_when_another_is_added() external {
+        _priceSixth();
+        _change(abi.encodeCall(IVaultChanges.quarantine, (tokens[WETH])));
+        uint256[] memory targets = vault.targets();
+        address[] memory more = new address[](ASSETS + 1);
+        uint256[] memory weights = new uint256[](ASSETS + 1);
+        for (uint256 i; i < ASSETS; ++i) {
+            (more[i], weights[i]) = (tokens[i], targets[i]);
+        }
+        more[ASSETS] = tokens[SIXTH];
+        _change(abi.encodeCall(IVaultChanges.setTargets, (more, weights, 0)));
+        for (uint256 i; i < ASSETS + 1; ++i) {
+            assertEq(vault.book().quarantined[i], i == WETH);
+        }
+    }
+
     function test_only_an_asset_is_quarantined_and_only_once() external {
         _changeRefused(
             abi.encodeCall(IVaultChanges.quarantine, (stranger)),
@@ -638,7 +663,7 @@ contract VaultAdminTargetsTest is VaultTest {
 
     function test_a_new_oracle_agrees_with_the_old_one_within_two_percent() external {
         uint256[2] memory inside = [uint256(51_000e18), 49_000e18];
-        uint256[2] memory outside = [uint256(51_000e18 + 1e10), 49_000e18 - 1e10];
+        uint256[2] memory outside = [uint256(51_000e18 + 1), 49_000e18 - 1];
         for (uint256 i; i < 2; ++i) {
             _deploy(_offTarget(DAI, LINK));
             _changeRefused(
@@ -649,6 +674,15 @@ contract VaultAdminTargetsTest is VaultTest {
             _change(abi.encodeCall(IVaultChanges.setOracle, (next)));
             assertEq(vault.book().oracle, next);
         }
+    }
+
+    function test_what_two_oracles_may_differ_by_is_rounded_down() external {
+        _change(abi.encodeCall(IVaultChanges.setOracle, (_oracleWith(WBTC, 50_000e18 + 1))));
+        _changeRefused(
+            abi.encodeCall(IVaultChanges.setOracle, (_oracleWith(WBTC, 51_000e18 + 2))),
+            abi.encodeWithSelector(IVaultEvents.OracleDisagrees.selector, tokens[WBTC], 50_000e18 + 1, 51_000e18 + 2)
+        );
+        _change(abi.encodeCall(IVaultChanges.setOracle, (_oracleWith(WBTC, 51_000e18 + 1))));
     }
 
     function test_every_asset_is_compared() external {
@@ -795,7 +829,7 @@ contract VaultAdminTargetsTest is VaultTest {
     /// @dev An oracle with the same feeds but for one, which quotes `price`.
     function _oracleWith(uint256 index, uint256 price) internal returns (address) {
         FeedConfig[] memory configs = oracle.feeds();
-        Feed feed = new Feed(8, int192(int256(price / 1e10)));
+        Feed feed = new Feed(18, int192(int256(price)));
         feeds.push(feed);
         configs[index].feed = address(feed);
         return address(new PriceOracle(configs, address(0), 0));

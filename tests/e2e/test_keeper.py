@@ -27,10 +27,11 @@ from keeper.loop import plan
 from keeper.ops.preflight import Surroundings, preflight
 from keeper.policy import decide
 from keeper.submit.errors import SendError, SimulationError
+from keeper.submit.keys import EnvironmentKey
 from keeper.submit.order import ZERO_ADDRESS, Order
 from keeper.submit.relay import PublicMempool
 from keeper.submit.sender import Sending, Transaction, fees, prepare, rebalanced, sign, simulate
-from keeper.submit.signer import EnvironmentKey, unlock
+from keeper.submit.unlock import unlock
 
 KINDS = ("uniswap_v2", "uniswap_v3", "uniswap_v4", "balancer_v2")
 IMPATIENT = Sending(timeout_seconds=30, poll_seconds=0.01)

@@ -27,9 +27,10 @@ from moto.kms.utils import ECDSAPrivateKey
 
 from keeper.domain import InputError
 from keeper.submit.errors import SendError
+from keeper.submit.keys import AwsKms
 from keeper.submit.kms import public_point
 from keeper.submit.sender import Transaction, sign
-from keeper.submit.signer import AwsKms, address_of, unlock
+from keeper.submit.unlock import address_of, unlock
 
 REGION = "eu-central-1"
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105  of AWS's documentation

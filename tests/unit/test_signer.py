@@ -7,16 +7,9 @@ from eth_account import Account
 from eth_utils.crypto import keccak
 
 from keeper.domain import InputError
-from keeper.submit.signer import (
-    DEVELOPMENT_ACCOUNTS,
-    ApeAccount,
-    EnvironmentKey,
-    Keystore,
-    address_of,
-    check_may_sign,
-    development_addresses,
-    unlock,
-)
+from keeper.submit.keys import ApeAccount, EnvironmentKey, Keystore
+from keeper.submit.signer import DEVELOPMENT_ACCOUNTS, check_may_sign, development_addresses
+from keeper.submit.unlock import address_of, unlock
 
 KEY = "0x" + "5e" * 32
 VARIABLE = "KEEPER_PASSWORD"
