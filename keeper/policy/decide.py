@@ -1,7 +1,6 @@
 """`decide`: from the facts and the policy to a decision, with nothing else in between."""
 
 from dataclasses import dataclass, replace
-from math import inf
 
 from keeper.domain import (
     Benefit,
@@ -43,9 +42,11 @@ from keeper.units import (
 _NEGLIGIBLE = 10**9
 """A gap below NAV over this is rounding."""
 _PLAIN_BENEFIT = Benefit()
-_TRIALS = 16
-"""How often more or less of the limits is kept back, should rounding carry a plan across one."""
-_CLOSE = 1e-6
+_TRIALS = 12
+"""How often more of the limits is kept back, should rounding carry a plan across one."""
+_RETURNS = 6
+"""And how often less, once it is more than enough."""
+_CLOSE = 2e-7
 """What may be lost by that without looking further, as a part of NAV."""
 _HAIR = 1e-11
 """The least that is kept back then, as a part of NAV."""
@@ -211,27 +212,40 @@ def _at_once(snapshot: Snapshot, reason: str, *, refused: bool = False) -> Consi
 
 
 def _within_limits(problem: Problem) -> tuple[Plan, Violation | None]:
-    """The best plan, and the limit that it would break, if any."""
+    """The best plan, and the limit that it would break, if any.
+
+    Where rounding carries it across one, so much is kept back of each limit as that takes. It is another amount each
+    time, and where a limit is narrow, a cent too much of it may be worth a hundred dollars.
+    """
     first, limits = optimise(problem), problem.limits
     if limits is None or (violation := _violation(first, limits)) is None:
         return first, None
-    # Rounding has carried it across. So much is kept back of each limit as is needed, which is another amount each
-    # time; where a limit is narrow, a cent too much of it may be worth a hundred dollars.
-    plan, kept = first, None
-    too_little, enough = 0.0, inf
-    for trial in range(_TRIALS):
-        reserve = too_little + 2**trial * max(plan.overrun, _HAIR * problem.nav_usd)
-        if enough < inf:
-            reserve = (too_little + enough) / 2
+
+    def with_reserve(reserve: float) -> tuple[Plan, Violation | None]:
         plan = _judged_by(problem, optimise(problem.but(reserve=reserve)), first.certificate)
-        if (broken := _violation(plan, limits)) is not None:
-            too_little, violation = reserve, broken
-            continue
-        enough = reserve
-        kept = plan if kept is None else max(kept, plan, key=lambda plan: plan.worth)
-        if first.worth - kept.worth <= _CLOSE * problem.nav_usd:
+        return plan, _violation(plan, limits)
+
+    plan, reserve, too_little = first, 0.0, 0.0
+    for trial in range(_TRIALS):
+        too_little = reserve
+        reserve += 2**trial * max(plan.overrun, _HAIR * problem.nav_usd)
+        plan, broken = with_reserve(reserve)
+        if broken is None:
             break
-    return (plan, violation) if kept is None else (kept, None)
+    else:
+        return first, violation
+    best, enough = plan, reserve
+    for _ in range(_RETURNS):
+        if first.worth - best.worth <= _CLOSE * problem.nav_usd:
+            break
+        reserve = (too_little + enough) / 2
+        plan, broken = with_reserve(reserve)
+        if broken is None:
+            best, enough = max(best, plan, key=lambda plan: plan.worth), reserve
+        else:
+            too_little = reserve
+    # What was found may be to do nothing, because the limits leave less than rounding loses.
+    return (best, None) if best.swaps else (first, violation)
 
 
 def _violation(plan: Plan, limits: Limits) -> Violation | None:
@@ -320,8 +334,15 @@ def _impossible(plan: Plan, violation: Violation | None, own: Problem, without_g
         return f"no plan stays within the vault's limits: of the best one without them, {violation.message}"
     if problem.aims == problem.snapshot.values:
         return "every asset is inside its band: there is nothing to trade"
+    return _nothing_pays(plan, own) if without_gas is None else None
+
+
+def _nothing_pays(plan: Plan, own: Problem) -> str:
+    """Why there is no plan although none is forbidden."""
+    if plan.dropped:
+        return "no trade that pays can be started with what the vault holds"
     too_much = "rebalancing does not pay: the pools take more for any trade than it takes off a tracking penalty of"
-    return f"{too_much} {dollars(-own.hold)}{_drift_needed(own)}" if without_gas is None else None
+    return f"{too_much} {dollars(-own.hold)}{_drift_needed(own)}"
 
 
 def _drift_needed(problem: Problem) -> str:

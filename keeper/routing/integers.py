@@ -99,18 +99,21 @@ class Ledger:
         return True
 
 
+_FREE: Mapping[str, int] = {}
+
+
 def carry_out(
-    ledger: Ledger, trades: Sequence[Trade], most_parts: int, resting: frozenset[str] = frozenset()
+    ledger: Ledger, trades: Sequence[Trade], most_parts: int, fixed: Mapping[str, int] = _FREE
 ) -> list[Trade]:
     """Order and simulate ``trades`` at the end of ``ledger``, circles in no more than ``most_parts`` partial swaps.
 
-    Amounts are adjusted by rounding, and cut where less came in than was planned. Of ``resting`` assets just what has
-    come in goes out again.
+    Amounts are adjusted by rounding, and cut where less came in than was planned. ``fixed`` are net changes of assets,
+    raw units: the last trade that spends one of them spends what is left to it.
 
     Returns:
         The trades that were not carried out, or only in part, because what they spend never comes in.
     """
-    return _Run(ledger, trades, resting).run(most_parts)
+    return _Run(ledger, trades, fixed).run(most_parts)
 
 
 class _Run:
@@ -121,10 +124,10 @@ class _Run:
     the last exits form a tree towards the root).
     """
 
-    def __init__(self, ledger: Ledger, trades: Sequence[Trade], resting: frozenset[str]) -> None:
+    def __init__(self, ledger: Ledger, trades: Sequence[Trade], fixed: Mapping[str, int]) -> None:
         self.ledger = ledger
         self.trades = trades
-        self.resting = {token: ledger.change.get(token, 0) for token in resting}
+        self.fixed = {token: ledger.change.get(token, 0) + change for token, change in fixed.items()}
         self.left = {place: trade.amount_in for place, trade in enumerate(trades)}
         self.coming = Counter(trade.token_out for trade in trades)
         self.leaving: dict[str, list[int]] = {}
@@ -171,8 +174,8 @@ class _Run:
         token, left = self.trades[k].token_in, self.left[k]
         passed, here = self.ledger.change.get(token, 0), self.ledger.here(token)
         last = k in self.ready and self.leaving[token] == [k]
-        if last and token in self.resting:
-            return passed - self.resting[token]
+        if last and token in self.fixed:
+            return min(passed - self.fixed[token], here)
         if last and (token not in self.ledger.balances or abs(passed - left) * _ROUNDING <= left):
             return passed
         return min(left, here)

@@ -16,7 +16,7 @@ from keeper.routing.integers import Ledger, Trade, carry_out
 from keeper.routing.jit import Floats, Ints
 from keeper.routing.market import Market
 from keeper.routing.selection import Selection, select
-from keeper.routing.solver import Goal, Solution, slope
+from keeper.routing.solver import Goal, Solution, slope, tokens_at
 from keeper.units import WAD, mul_div, to_float, value_of, value_of_up
 
 _ROUNDS = 24
@@ -34,7 +34,7 @@ _SATED = 1e-6
 _HALVINGS = 12
 """How finely it is sought how much more a dollar must be worth for nothing to be thrown away."""
 _STILL = 1e-8
-"""An asset that changes by less than this part of the basket's value is to stay as it is."""
+"""An asset that changes by less than this part of the basket's value, or comes so near to a bound, is to be there."""
 _DUST = 1e-12
 """A trade below this part of the basket's value is rounding of the solver."""
 
@@ -164,8 +164,8 @@ class Problem:
         touched = {int(place) for place in (*market.a[on], *market.b[on])}
         return tuple(asset.token for place, asset in enumerate(self.snapshot.vault.assets) if place not in touched)
 
-    def goal(self) -> Goal:
-        """The problem as the solver takes it."""
+    def goal(self, margin: float = _MARGIN) -> Goal:
+        """The problem as the solver takes it, by a part ``margin`` inside the limits; with 0 as the vault judges it."""
         market, vault = self.market, self.snapshot.vault
         n, count = len(market.tokens), len(vault.assets)
         gain, excess, low, high = np.ones(n), np.zeros(n), np.zeros(n), np.zeros(n)
@@ -183,12 +183,13 @@ class Problem:
                 low[i], high[i] = -held, np.inf
             else:
                 # Two raw units short of the target, so that rounding does not pass it.
-                room = max(abs(excess[i]) * (1 - _MARGIN) - 2 * self.unit_values[asset.token], 0.0)
+                short = 2 * self.unit_values[asset.token] if margin else 0.0
+                room = max(abs(excess[i]) * (1 - margin) - short, 0.0)
                 low[i], high[i] = (-min(room, held), 0.0) if value > 0 else (0.0, room)
-        rows, bounds = self.limit_rows(low, high)
+        rows, bounds = self.limit_rows(low, high, margin)
         return Goal(self.nav_usd, gain, excess, low, high, penalty, rows, bounds)
 
-    def limit_rows(self, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    def limit_rows(self, low: Floats, high: Floats, margin: float = _MARGIN) -> tuple[Floats, Floats]:
         """The vault's limits on trades (nominal dollars) between ``low`` and ``high``, as in `Goal`; shape (n,) each.
 
         They are linear while no asset can both rise and fall.
@@ -197,10 +198,10 @@ class Problem:
         if limits is None:
             return np.zeros((0, len(low))), np.zeros(0)
         sold, bought = (low < 0).astype(float), (high > 0).astype(float)
-        fair = -bought - sold * (1 - to_float(limits.max_slippage) * (1 - _MARGIN))
-        loss = to_float(min(limits.max_batch_loss, limits.loss_headroom)) * (1 - _MARGIN)
-        turnover = to_float(limits.turnover_headroom) * (1 - _MARGIN)
-        progress = to_float(limits.min_progress) * (1 + _MARGIN)
+        fair = -bought - sold * (1 - to_float(limits.max_slippage) * (1 - margin))
+        loss = to_float(min(limits.max_batch_loss, limits.loss_headroom)) * (1 - margin)
+        turnover = to_float(limits.turnover_headroom) * (1 - margin)
+        progress = to_float(limits.min_progress) * (1 + margin)
         rows = np.array([fair, -sold - bought, bought - sold, sold - bought])
         return rows, np.array([0.0, loss, turnover, -progress]) * self.nav_usd - self.reserve
 
@@ -320,9 +321,14 @@ def optimise(problem: Problem) -> Plan:
     """
     first = select(problem.market, problem.goal(), problem.routable, problem.toll)
     best = _carried_out(problem, problem.goal(), first)
-    if _sated(problem, first):
+    if _worthless(problem, first):
         best = max(best, _thrifty(problem), key=lambda plan: plan.worth)
     return replace(best, certificate=_certificate(best, first))
+
+
+def _worthless(problem: Problem, selection: Selection) -> bool:
+    """Whether the shadow prices are too near zero to tell what to trade for what."""
+    return _sated(problem, selection) or not selection.solution.settled
 
 
 def _thrifty(problem: Problem) -> Plan:
@@ -334,11 +340,13 @@ def _thrifty(problem: Problem) -> Plan:
     enough, too_little = 1.0, 0.0
     wanting = goal.unsated(enough)
     selection = select(market, wanting, allowed, toll)
+    if not selection.solution.settled:
+        return Plan(problem)
     for _ in range(_HALVINGS):
         middle = (enough + too_little) / 2
         less = goal.unsated(middle)
         found = select(market, less, allowed, toll)
-        if _sated(problem, found):
+        if _worthless(problem, found):
             too_little = middle
         else:
             enough, wanting, selection = middle, less, found
@@ -352,14 +360,16 @@ def _carried_out(problem: Problem, goal: Goal, selection: Selection) -> Plan:
         {pool.name: pool for pool in problem.pools},
         {asset.token: asset.balance for asset in problem.snapshot.vault.assets},
     )
-    market, stuck = problem.market, allowed.copy()
+    market, wanted, stuck = problem.market, goal, allowed.copy()
     best = Plan(problem)
     for _ in range(_ROUNDS):
         trades, curves = _trades(problem, market, selection.solution)
-        trial, plan, undone = _simulated(problem, ledger, trades, _resting(problem, market, selection.solution))
+        trial, plan, undone = _simulated(problem, ledger, trades, _fixed(problem, market, wanted, selection.solution))
         improved = plan.swaps and not trial.stranded and plan.worth > best.worth + _WORTHWHILE * problem.nav_usd
         if improved:
             best, ledger = plan, trial
+        elif undone and not best.swaps:
+            best = replace(best, dropped=plan.dropped)
         # Where something is stranded, what was to lead on cannot.
         failed = [trade in undone or trade.token_out in trial.stranded for trade in trades]
         if not any(failed) and (not improved or (stuck == allowed).all()):
@@ -370,18 +380,19 @@ def _carried_out(problem: Problem, goal: Goal, selection: Selection) -> Plan:
         else:
             stuck[[curve for curve, lost in zip(curves, failed, strict=True) if lost]] = 0
         done = np.array([float(ledger.change.get(token, 0)) for token in market.tokens]) * market.scale
-        selection = select(market, goal.after(done), stuck, toll)
+        wanted = goal.after(done)
+        selection = select(market, wanted, stuck, toll)
     return best
 
 
 def _simulated(
-    problem: Problem, ledger: Ledger, trades: list[Trade], resting: frozenset[str]
+    problem: Problem, ledger: Ledger, trades: list[Trade], fixed: Mapping[str, int]
 ) -> tuple[Ledger, Plan, list[Trade]]:
     """The books after ``trades``, the plan they make, and what could not be done; circles only if they pay."""
 
     def simulated(parts: int) -> tuple[Ledger, Plan, list[Trade]]:
         trial = ledger.copy()
-        undone = carry_out(trial, trades, parts, resting)
+        undone = carry_out(trial, trades, parts, fixed)
         plan = Plan(problem, tuple(trial.swaps), trial.sent, trial.change, tuple(trade.pool for trade in undone))
         return trial, plan, undone
 
@@ -392,16 +403,18 @@ def _simulated(
     return best
 
 
-def _resting(problem: Problem, market: Market, solution: Solution) -> frozenset[str]:
-    """The assets that are to be neither more nor less afterwards, whatever of them comes and goes in between."""
+def _fixed(problem: Problem, market: Market, goal: Goal, solution: Solution) -> dict[str, int]:
+    """Net changes that rounding may not pass, raw units: of assets that are to stay as they are, or go to a bound."""
     net, used = np.zeros(len(market.tokens)), solution.used
     forwards = solution.ways[used] > 0
     np.subtract.at(net, np.where(forwards, market.a[used], market.b[used]), solution.amounts_in[used])
     np.add.at(net, np.where(forwards, market.b[used], market.a[used]), solution.amounts_out[used])
     least = _STILL * problem.nav_usd
-    return frozenset(
-        asset.token for asset, change in zip(problem.snapshot.vault.assets, net, strict=False) if abs(change) <= least
-    )
+    return {
+        asset.token: 0 if abs(net[i]) <= least else round(net[i] / market.scale[i])
+        for i, asset in enumerate(problem.snapshot.vault.assets)
+        if min(abs(net[i]), abs(net[i] - goal.low[i]), abs(net[i] - goal.high[i])) <= least
+    }
 
 
 def _trades(problem: Problem, market: Market, solution: Solution) -> tuple[list[Trade], list[int]]:
@@ -423,7 +436,10 @@ def _certificate(plan: Plan, selection: Selection) -> Certificate:
     problem = plan.problem
     base = problem.gas_usd(problem.gas_units.base)
     at = selection.bound_at
-    bound = max(problem.hold, selection.bound - base)
+    # What the solver kept clear of the limits, a plan may use: it counts.
+    exact = problem.goal(margin=0) if problem.limits is not None else problem.goal()
+    kept_clear = tokens_at(exact, at.nu, at.multipliers) - tokens_at(problem.goal(), at.nu, at.multipliers)
+    bound = max(problem.hold, selection.bound + kept_clear - base)
     snapshot, market = problem.snapshot, problem.market
     prices = at.nu.copy()
     steepness = slope(problem.penalty, np.array([to_float(value) for value in problem.excess]))

@@ -145,6 +145,14 @@ def solve(
     return Solution(value, nu, multipliers, psi, on, ways, amounts_in, amounts_out, earned, steps, imbalance / goal.nav)
 
 
+def tokens_at(goal: Goal, nu: Floats, multipliers: Floats) -> float:
+    """The part of the dual at ``nu`` and ``multipliers`` that is not the curves' own."""
+    n = len(nu)
+    c = goal.gain - nu - multipliers @ goal.rows
+    most = kernels.respond(c, goal.excess, goal.low, goal.high, goal.penalty, 0.0, np.zeros(n), np.zeros((n, n)))
+    return most + float(multipliers @ goal.bounds)
+
+
 def tokens_part(market: Market, goal: Goal, nu: Floats) -> float:
     """The part of the dual at ``nu`` that is not the curves' own, at the best multipliers for these prices."""
     none_on, no_toll = np.zeros(market.size, dtype=np.int64), np.zeros(market.size)
