@@ -3,7 +3,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from builders import LIMITS, LINK, POOLS, UNI, USDC, WBTC, WETH, policy, snapshot, v2_pool
+from builders import LIMITS, LINK, POOLS, UNI, USDC, WBTC, WETH, policy, snapshot, v2_pool, v3_pool
 from graphs import objective_usd
 
 from keeper.domain import Decision, InputError, Snapshot
@@ -343,11 +343,12 @@ def test_the_bound_counts_all_that_the_vault_would_allow():
     assert certificate.gap_usd < 1e-6 * 1e6
 
 
-def test_within_limits_what_is_far_too_much_is_sold_at_a_fair_price():
+@pytest.mark.parametrize("slippage", [WAD // 100, WAD // 50], ids=["prices too near to zero", "prices of zero"])
+def test_within_limits_what_is_far_too_much_is_sold_at_a_fair_price(slippage):
     """A dollar less of it is a gain, so all shadow prices are near zero, which tells nothing of what to buy with it."""
     basket = {WETH: (0.6, 0.0), USDC: (0.2, 0.5), LINK: (0.2, 0.5)}
-    limits = LIMITS.model_copy(update={"turnover_headroom": WAD // 5})
-    pools = (v2_pool(1, USDC, WETH, 1e7), v2_pool(2, WETH, LINK, 1e7))
+    limits = LIMITS.model_copy(update={"turnover_headroom": WAD // 8, "max_slippage": slippage})
+    pools = (v3_pool(1, USDC, WETH, 1e7, widths=(10,)), v3_pool(2, WETH, LINK, 1e7, widths=(10,)))
     decision = decide(facts(basket, pools, limits=limits), policy(tracking_penalty=10))
     assert {buy.token for buy in decision.buys} == {USDC.address, LINK.address}
     # The bound would have 0.3% of what is sold, the pools' fee, thrown away with it.
