@@ -32,7 +32,7 @@ _WORTHLESS = 1e-60
 _SATED = 1e-6
 """A dollar of an asset that is worth less than this is not wanted."""
 _HALVINGS = 12
-"""How finely it is sought how much more a dollar must be worth for nothing to be thrown away."""
+"""How often another answer is tried to how much more a dollar must be worth for nothing to be thrown away."""
 _STILL = 1e-8
 """An asset that changes by less than this part of the basket's value, or comes so near to a bound, is to be there."""
 _DUST = 1e-12
@@ -336,21 +336,18 @@ def _thrifty(problem: Problem) -> Plan:
 
     Where all assets that routes lead to are worth nothing, their prices do not tell what to trade for what.
     """
-    goal, market, allowed, toll = problem.goal(), problem.market, problem.routable, problem.toll
-    enough, too_little = 1.0, 0.0
-    wanting = goal.unsated(enough)
-    selection = select(market, wanting, allowed, toll)
-    if not selection.solution.settled:
-        return Plan(problem)
+    market, allowed, toll = problem.market, problem.routable, problem.toll
+    found: tuple[Goal, Selection] | None = None
+    too_little, more = 0.0, 1.0
     for _ in range(_HALVINGS):
-        middle = (enough + too_little) / 2
-        less = goal.unsated(middle)
-        found = select(market, less, allowed, toll)
-        if _worthless(problem, found):
-            too_little = middle
+        goal = problem.goal().wanting(more)
+        selection = select(market, goal, allowed, toll)
+        if _worthless(problem, selection):
+            too_little = more
         else:
-            enough, wanting, selection = middle, less, found
-    return _carried_out(problem, wanting, selection)
+            found, enough = (goal, selection), more
+        more = 4 * more if found is None else (too_little + enough) / 2
+    return Plan(problem) if found is None else _carried_out(problem, *found)
 
 
 def _carried_out(problem: Problem, goal: Goal, selection: Selection) -> Plan:

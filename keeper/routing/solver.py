@@ -59,14 +59,9 @@ class Goal:
             bounds=self.bounds - self.rows @ done,
         )
 
-    def unsated(self, part: float = 1.0) -> Goal:
-        """The same where no distance from the targets is so large that more value would count as a loss.
-
-        What a dollar is worth is raised by ``part`` of what the furthest asset loses by one; with all of it, nothing is
-        thrown away.
-        """
-        steepest = float(slope(self.penalty, self.excess)[self.low < self.high].max(initial=0.0))
-        return replace(self, gain=self.gain + part * steepest)
+    def wanting(self, more: float) -> Goal:
+        """The same where a dollar is worth ``more`` dollars more, of whatever it is: so less of an asset is no gain."""
+        return replace(self, gain=self.gain + more)
 
     def worth(self, psi: Floats) -> float:
         """The objective of net trades ``psi``, gas aside."""
