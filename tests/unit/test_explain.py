@@ -66,7 +66,7 @@ WIDE = LIMITS.model_copy(update={"max_slippage": WAD // 20, "max_batch_loss": WA
     ids=["none", "turnover", "value for value"],
 )
 def test_a_limit_is_said_to_bind_where_it_does(plan, limits, binding):
-    lines = plan("--explain", limits=limits)[1].splitlines()
+    lines = plan("--explain", limits=limits, gas_price_wei="0")[1].splitlines()
     assert [line.split(" binds")[0] for line in lines if "binds" in line] == [
         f"the vault's limit on {name}" for name in binding
     ]
