@@ -79,7 +79,6 @@ contract AuctionFiller {
         Payment[] memory payments = abi.decode(LibTransient.tBytes(PAYMENTS).get(), (Payment[]));
         // Cleared before anything is called: a token that calls back finds no fill under way.
         (_executor, _vault) = (address(0), address(0));
-        LibTransient.tBytes(PAYMENTS).clear();
         for (uint256 i; i < payments.length; ++i) {
             payments[i].token.safeTransfer(vault, payments[i].amount);
         }
