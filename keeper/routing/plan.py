@@ -319,8 +319,9 @@ def optimise(problem: Problem) -> Plan:
     the rest of the problem is solved again from there. The plan is only as exact about the limits as floats are: see
     `keeper.policy`.
     """
-    first = select(problem.market, problem.goal(), problem.routable, problem.toll)
-    best = _carried_out(problem, problem.goal(), first)
+    goal = problem.goal()
+    first = select(problem.market, goal, problem.routable, problem.toll)
+    best = _carried_out(problem, goal, first)
     if _worthless(problem, first):
         best = max(best, _thrifty(problem), key=lambda plan: plan.worth)
     return replace(best, certificate=_certificate(best, first))
@@ -362,13 +363,14 @@ def _carried_out(problem: Problem, goal: Goal, selection: Selection) -> Plan:
     for _ in range(_ROUNDS):
         trades, curves = _trades(problem, market, selection.solution)
         trial, plan, undone = _simulated(problem, ledger, trades, _fixed(problem, market, wanted, selection.solution))
-        improved = plan.swaps and not trial.stranded and plan.worth > best.worth + _WORTHWHILE * problem.nav_usd
+        stranded = trial.stranded
+        improved = plan.swaps and not stranded and plan.worth > best.worth + _WORTHWHILE * problem.nav_usd
         if improved:
             best, ledger = plan, trial
         elif undone and not best.swaps:
             best = replace(best, dropped=plan.dropped)
         # Where something is stranded, what was to lead on cannot.
-        failed = [trade in undone or trade.token_out in trial.stranded for trade in trades]
+        failed = [trade in undone or trade.token_out in stranded for trade in trades]
         if not any(failed) and (not improved or (stuck == allowed).all()):
             break
         if improved:
@@ -433,9 +435,11 @@ def _certificate(plan: Plan, selection: Selection) -> Certificate:
     problem = plan.problem
     base = problem.gas_usd(problem.gas_units.base)
     at = selection.bound_at
-    # What the solver kept clear of the limits, a plan may use: it counts.
-    exact = problem.goal(margin=0) if problem.limits is not None else problem.goal()
-    kept_clear = tokens_at(exact, at.nu, at.multipliers) - tokens_at(problem.goal(), at.nu, at.multipliers)
+    kept_clear = 0.0
+    if problem.limits is not None:
+        # What the solver kept clear of the limits, a plan may use: it counts.
+        exact, inside = problem.goal(margin=0), problem.goal()
+        kept_clear = tokens_at(exact, at.nu, at.multipliers) - tokens_at(inside, at.nu, at.multipliers)
     bound = max(problem.hold, selection.bound + kept_clear - base)
     snapshot, market = problem.snapshot, problem.market
     prices = at.nu.copy()
