@@ -421,7 +421,8 @@ def _trades(problem: Problem, market: Market, solution: Solution) -> tuple[list[
     found = []
     for e in solution.used:
         i, j = (market.a[e], market.b[e]) if solution.ways[e] > 0 else (market.b[e], market.a[e])
-        amount = round(solution.amounts_in[e] / market.scale[i])
+        # Down: where a pool takes no more than is planned, nothing of what comes in for it may be left over.
+        amount = int(solution.amounts_in[e] / market.scale[i])
         # By the dearer side: what is sold because it is too much has no price.
         value = float(max(solution.nu[i] * solution.amounts_in[e], solution.nu[j] * solution.amounts_out[e]))
         if amount > 0 and value > _DUST * problem.nav_usd:

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from builders import LINK, NOW, UNI, USDC, WBTC, WETH, at, policy, snapshot, v2_pool, weighted_pool
+from builders import LINK, NOW, UNI, USDC, WBTC, WETH, at, policy, snapshot, v2_pool, v3_pool, weighted_pool
 from graphs import graph
 
 from keeper.policy.decide import problem_of
@@ -102,6 +102,19 @@ def test_a_trade_too_small_to_go_on_from_does_not_lose_the_rest(monkeypatch):
     assert {swap.pool for swap in plan.swaps} == {pools[0].name}
     monkeypatch.undo()
     assert {swap.pool for swap in optimise(problem(HALVES, pools)).swaps} == {pool.name for pool in pools}
+
+
+@pytest.mark.parametrize("usd", [1.0e5, 1.1e5, 1.2e5, 1.3e5, 1.4e5, 1.5e5, 1.6e5, 1.7e5])
+def test_a_pool_that_is_used_to_its_end_is_not_offered_more(usd):
+    """What comes in for it is a whole number of raw units of $10 each: one too many would be left between the pools."""
+    way_in, way_on = v2_pool(1, WBTC, UNI, 1e8), v3_pool(2, WETH, UNI, usd, widths=(1,))
+    way_in = way_in.model_copy(update={"reserve0": 5 * 10**6})
+    facts = at(snapshot({WBTC: (1.0, 0.5), WETH: (0.0, 0.5)}, (way_in, way_on), limits=None), NOW, {WBTC: 1e9})
+    balances = [asset.model_copy(update={"balance": 10**5}) for asset in facts.vault.assets[:1]]
+    vault = facts.vault.model_copy(update={"assets": (*balances, *facts.vault.assets[1:])})
+    plan = optimise(problem_of(facts.model_copy(update={"vault": vault}), policy(tracking_penalty=1))[0])
+    assert [swap.pool for swap in plan.swaps] == [way_in.name, way_on.name]
+    assert plan.change[UNI.address] == 0
 
 
 def test_value_is_not_thrown_away_where_a_large_penalty_counts_it_as_a_loss():
