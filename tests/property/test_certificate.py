@@ -368,6 +368,24 @@ def test_with_limits_rounding_costs_no_more_than_rounding(seed):
     assert check_limited(seed) == "rebalance"
 
 
+def test_where_a_cent_of_a_limit_is_worth_dollars_no_more_is_kept_back_than_rounding_needs():
+    """One raw unit is eight cents, and a cent more of value for value would be worth three dollars."""
+    facts, asked = graph(
+        309,
+        tokens=5,
+        assets=4,
+        pools=7,
+        nav=150_577,
+        penalty=0.98789,
+        depth=(1e5, 1e8),
+        noise=0.003,
+        limits=headroom(4),
+    )
+    found = consider(facts, with_gas(asked, 200))
+    assert max(found.plan.certificate.multipliers) > 250
+    assert found.decision.certificate.gap_usd <= shadow_slack_usd(facts, found.decision)
+
+
 @pytest.mark.parametrize("seed", [13, 304, 538])
 def test_rounding_carries_no_asset_past_its_target_or_away_from_it(seed):
     """Neither one that is sold down to its target nor one that only passes through; a raw unit is up to five cents."""
