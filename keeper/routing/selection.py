@@ -42,9 +42,9 @@ class _Search:
     def __init__(self, market: Market, goal: Goal, allowed: Ints, toll: Floats) -> None:
         self.market, self.goal, self.allowed, self.toll = market, goal, allowed, toll
         self.least_gain = _NEGLIGIBLE * goal.nav
-        self.seen: dict[bytes, Solution] = {}
         # What is worth less than doing nothing, or less than the best so far, need not be solved to the end.
         self.whole = solve(market, goal, allowed, floor=goal.worth(np.zeros(len(goal.gain))))
+        self.seen = {allowed.tobytes(): self.whole}
         value, bound = self.judge(self.whole)
         self.best = Selection(self.whole, value, bound, self.whole)
 

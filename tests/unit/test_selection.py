@@ -68,6 +68,23 @@ def test_up_to_twelve_pools_the_best_set_is_found(seed):
     assert best.bound >= max(values) - 1e-8 * 1e6
 
 
+def test_no_set_of_pools_is_solved_twice(monkeypatch):
+    solved = []
+
+    def noted(market, goal, on, *start, **more):
+        if "softness" not in more:
+            solved.append(on.tobytes())
+        return solve(market, goal, on, *start, **more)
+
+    monkeypatch.setattr("keeper.routing.selection.solve", noted)
+    for seed in range(6):
+        solved.clear()
+        facts, asked = graph(seed, tokens=5, assets=4, pools=9, nav=1e6, penalty=0.3, depth=(1e5, 1e8), noise=0.002)
+        question = problem_of(facts, asked)[0]
+        select(question.market, question.goal(), question.routable, np.full(9, 40.0))
+        assert len(solved) == len(set(solved)) > 1
+
+
 def test_of_a_pool_with_many_tokens_one_pair_is_used():
     pool = weighted_pool(1, {USDC: 0.4, WETH: 0.3, LINK: 0.3}, 1e7)
     plan = optimise(problem({USDC: (0.6, 0.4), WETH: (0.1, 0.25), LINK: (0.3, 0.35)}, (pool,)))
