@@ -8,6 +8,9 @@ rebalance is the third of its vault: whatever it writes holds something already.
 k/2 others with that, each in another pool of published Uniswap bytecode and 0.1% of that pool; the vault holds WETH and
 these k tokens. Orders are the keeper's own, read, planned and encoded as it does. The bound is `DirectSwapper.sol`: the
 same swaps on the same state by a contract that does nothing else.
+
+What a swap on one kind of pool takes beside one on another is measured by the executor alone, in every pool of the
+offline mainnet, both ways, the second time each; the policy's table of gas units rests on that and on the rebalances.
 """
 
 from __future__ import annotations
@@ -30,14 +33,16 @@ from keeper.chain import artifacts
 from keeper.chain.bindings import ERC20, constructor_call, interface
 from keeper.chain.deployment import Deployment
 from keeper.chain.lens import Lens, Reading
-from keeper.chain.venues import UniswapV2Venue, UniswapV3Venue
+from keeper.chain.venues import BalancerFactory, BalancerVenue, UniswapV2Venue, UniswapV3Venue, UniswapV4Venue
 from keeper.devnet import DEV_KEYS, FACTORIES, TOKENS, Devnet
-from keeper.devnet.tables import FEED_BOUNDS, FEED_DECIMALS, LIQUIDITY
+from keeper.devnet.tables import FEED_BOUNDS, FEED_DECIMALS, LIQUIDITY, POOL_MANAGER
 from keeper.devnet.world import transact
 from keeper.domain import Buy, Decision, Estimate, Sell, Swap
 from keeper.loop import plan
 from keeper.pools.tick_math import tick_at_sqrt_price
+from keeper.routing.steps import plan_steps
 from keeper.submit.deployer import DeployConfig, deploy
+from keeper.submit.program import encode_program
 
 Kind = Literal["uniswap_v2", "uniswap_v3"]
 Feeds = Literal["one_slot", "proxied"]
@@ -60,7 +65,7 @@ RANGE = 20_000
 SIZES = (3, 5, 9)
 MAX = 2**256 - 1
 
-# From ../shared/bench/peers/RESULTS.md: the same work elsewhere, by assets.
+# The same work done by the published code of others, on pools of the same sizes, by assets.
 PEERS: dict[str, dict[int, int]] = {
     "bound uniswap_v2": {3: 138_376, 5: 253_104, 9: 482_572},
     "bound uniswap_v3": {3: 163_142, 5: 298_815, 9: 569_420},
@@ -101,6 +106,7 @@ def main() -> int:
             feeds: [bench.rebalance(assets, kind, feeds) for kind in ("uniswap_v2", "uniswap_v3") for assets in SIZES]
             for feeds in ("one_slot", "proxied")
         }
+        swaps = _executor_swaps(devnet)
         shares = [bench.shares(assets, fees={}) for assets in SIZES]
         charged = [
             bench.shares(assets, fees={"streaming": "0.02", "mint": "0.005", "redeem": "0.005"}) for assets in SIZES
@@ -108,6 +114,7 @@ def main() -> int:
     result = {
         "rebalance": rebalances["one_slot"],
         "rebalance_proxied_feeds": rebalances["proxied"],
+        "executor_swap": swaps,
         "mint": [{"assets": assets, "gas": mint} for assets, (mint, _) in zip(SIZES, shares, strict=True)],
         "redeem": [{"assets": assets, "gas": redeem} for assets, (_, redeem) in zip(SIZES, shares, strict=True)],
         "mint_with_fees": [{"assets": assets, "gas": mint} for assets, (mint, _) in zip(SIZES, charged, strict=True)],
@@ -299,6 +306,58 @@ class Bench:
         return transact(self.endpoint, to, data, sender=OWNER)
 
 
+def _executor_swaps(devnet: Devnet) -> list[dict[str, Any]]:
+    """The cheapest and the dearest program of one swap, 1,000 USD, for each kind of pool of the offline mainnet."""
+    endpoint = devnet.endpoint
+    devnet.refresh_feeds()
+    example = DeployConfig.load(artifacts.ROOT / "examples" / "deploy.yaml")
+    deployment = deploy(
+        endpoint, example, OWNER, lambda to, data: transact(endpoint, to, data, sender=OWNER), lambda _: None
+    )
+    makers = tuple(
+        BalancerFactory(address=FACTORIES[f"balancer_{makes}"], makes=makes) for makes in ("weighted", "stable")
+    )
+    own = devnet.pools()
+    names = {(pool.id or pool.address).lower() for pool in own}
+    lens = Lens(
+        chain_id=1,
+        vault=deployment.vault,
+        native_token=WETH,
+        connectors=tuple(token.address for token in TOKENS.values()),
+        venues=(
+            UniswapV2Venue(kind="uniswap_v2", factory=FACTORIES["uniswap_v2"]),
+            UniswapV3Venue(kind="uniswap_v3", factory=FACTORIES["uniswap_v3"]),
+            UniswapV4Venue(kind="uniswap_v4", manager=POOL_MANAGER),
+            BalancerVenue(
+                kind="balancer_v2",
+                factories=makers,
+                pools=tuple(str(pool.id) for pool in own if pool.kind.startswith("balancer")),
+            ),
+        ),
+        tick_words=4,
+    )
+    gas: dict[str, list[int]] = {}
+    for name in sorted(pool.name for pool in lens.read(endpoint).snapshot().pools if pool.name.lower() in names):
+        devnet.refresh_feeds()
+        for way in (0, 0, 1, 1):
+            pools = {pool.name: pool for pool in lens.read(endpoint).snapshot().pools}
+            pool = pools[name]
+            token_in, token_out = pool.tokens[way], pool.tokens[1 - way]
+            token = next(token for token in TOKENS.values() if token.address == token_in)
+            amount = int((1000 / token.price).scaleb(token.decimals))
+            amount_out, _ = pool.swap(token_in, token_out, amount)
+            swap = Swap(pool=name, token_in=token_in, token_out=token_out, amount_in=amount, amount_out=amount_out)
+            steps, recipients = plan_steps([swap], pools, {token_in: amount})
+            devnet.deal(token_in, recipients.get(token_in, deployment.executor), amount)
+            devnet.deal(token_out, OWNER, 1)
+            program = encode_program(steps, {} if token_in in recipients else {token_in: amount})
+            execute = interface("SwapExecutor").encode("execute", program)
+            used = _gas_used(transact(endpoint, deployment.executor, execute, sender=OWNER))
+            gas.setdefault(pool.kind, []).append(used)
+    seconds = {kind: used[1::2] for kind, used in sorted(gas.items())}
+    return [{"kind": kind, "least": min(used), "most": max(used)} for kind, used in seconds.items()]
+
+
 def _swaps(reading: Reading) -> list[Swap]:
     """Sales of the first half of the tokens, each followed by a purchase of one of the other half."""
     tokens = reading.basket[1:]
@@ -397,6 +456,10 @@ def _report(console: Console, result: dict[str, Any]) -> list[str]:
             )
     console.print(table)
     console.print("runtime bytes:", result["runtime_bytes"])
+    console.print(
+        "one swap by the executor alone:",
+        ", ".join(f"{row['kind']} {row['least']:,} to {row['most']:,}" for row in result["executor_swap"]),
+    )
     if missed:
         console.print("aims missed:", "; ".join(missed))
     return missed

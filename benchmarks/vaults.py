@@ -37,12 +37,12 @@ from keeper.chain import artifacts
 from keeper.chain.deployment import Deployment
 from keeper.chain.errors import RpcError
 from keeper.chain.lens import Group
-from keeper.chain.rpc import Endpoint
+from keeper.chain.rpc import Endpoint, Header
 from keeper.config import Config
 from keeper.devnet import FACTORIES, TOKENS, Devnet
 from keeper.devnet.tables import BLOCK_TIME, POOL_MANAGER, Market
 from keeper.devnet.world import open_market, transact
-from keeper.ops.alerts import AlertsConfig
+from keeper.ops.alerts import AlertsConfig, What
 from keeper.ops.log import configure_logging
 from keeper.ops.watch import Watch
 from keeper.submit.deployer import AssetConfig, DeployConfig, deploy
@@ -118,7 +118,7 @@ class Meter:
                 (Engine, "submit", "send"),
                 (loop, "simulate", "send"),
                 (Reign, "renew", "write"),
-                *((Journal, name, "write") for name in ("vault", "open_intent", "record", "ahead")),
+                *((Journal, name, "write") for name in ("vault", "open_intent", "record", "give_way")),
             ):
                 self._wrap(undo, owner, name, self._timed(part))
             yield
@@ -326,59 +326,80 @@ class Bench:
         }
 
     def loops(self, count: int) -> dict[str, Any]:
-        """The loops of `keeper run`, in their threads."""
+        """The loops of `keeper run`, in their threads: how long until each has dealt with a block."""
         crews = fleet.man(fleet.muster(self.configs), live=True)
-        stop, done = threading.Event(), threading.Condition()
-        seen: Counter[int] = Counter()
-
-        def report(outcome: loop.Outcome) -> None:
-            with done:
-                seen[outcome.block_number] += 1
-                done.notify_all()
-
-        complaints: list[str] = []
-
-        def complain(reason: str) -> None:
-            with done:
-                complaints.append(reason)
-                done.notify_all()
-
+        stop = threading.Event()
         names = [keeper.deployment.vault for keeper, _ in crews]
         walls, cpus = [], []
-        with closing(Watch(None, AlertsConfig(), names, "bench")) as watch:
-            options = {"stop": stop, "report": report, "complain": complain, "watch": watch}
+        with closing(_Lookout(None, AlertsConfig(), names, "bench")) as watch:
+            options = {"stop": stop, "report": lambda _: None, "complain": lambda _: None, "watch": watch}
             thread = threading.Thread(target=fleet.serve_all, args=(crews,), kwargs=options)
             thread.start()
             try:
                 for number in range(count + 1):
                     self.devnet.refresh_feeds()
-                    with done:
-                        done.wait_for(lambda: False, timeout=0.1)  # until what the feeds' blocks started has ended
-                    self.devnet.mine()
-                    head = self.devnet.endpoint.header().number
-                    started, cpu, before = time.perf_counter(), time.process_time(), len(complaints)
-                    with done:
-                        give_up_at = time.monotonic() + (60 if number else 300)
-                        # A tick that fails is complained about instead.
-                        while seen[head] + len(complaints) - before < len(crews):
-                            done.wait(1)
-                            if not thread.is_alive() or stop.is_set() or time.monotonic() > give_up_at:
-                                said = f"{seen[head]} of {len(crews)} ticked; {complaints[-3:]}"
-                                raise SystemExit(f"block {head}: {said}")
+                    watch.through(self.devnet.mine, thread)  # so that nothing of the past is counted
+                    before = time.perf_counter(), time.process_time()
+                    watch.through(self.devnet.mine, thread)
                     if number:
-                        walls.append(time.perf_counter() - started)
-                        cpus.append(time.process_time() - cpu)
+                        walls.append(time.perf_counter() - before[0])
+                        cpus.append(time.process_time() - before[1])
             finally:
                 stop.set()
                 thread.join()
+        self.console.print(f"as loops: {statistics.median(walls):.2f} s a block")
         return {
             "blocks": count,
             "interval_seconds": 0.5,
             "wall_median": statistics.median(walls),
             "wall_worst": max(walls),
             "cpu_median": statistics.median(cpus),
-            "complaints": dict(Counter(complaints).most_common(3)),
+            "ticks": dict(watch.statuses),
+            "complaints": dict(Counter(watch.complaints).most_common(3)),
         }
+
+
+class _Lookout(Watch):
+    """A watch that knows up to which block each vault has come."""
+
+    def __init__(self, health: None, alerts: AlertsConfig, names: Sequence[str], version: str) -> None:
+        super().__init__(health, alerts, names, version)
+        self.statuses: Counter[str] = Counter()
+        self.complaints: list[str] = []
+        self._reached = dict.fromkeys(names, 0)
+        self._failed: set[str] = set()
+        self._news = threading.Condition()
+
+    def ticked(self, name: str, chain_id: int, header: Header, status: str, *rest: Any) -> None:
+        super().ticked(name, chain_id, header, status, *rest)
+        with self._news:
+            self._reached[name] = header.number
+            self.statuses[status] += 1
+            self._news.notify_all()
+
+    def complained(self, name: str, what: What, reason: str) -> None:
+        super().complained(name, what, reason)
+        with self._news:
+            self._failed.add(name)
+            self.complaints.append(reason)
+            self._news.notify_all()
+
+    def through(self, mine: Callable[[], Header], loops: threading.Thread) -> None:
+        """Returns when each vault has ticked at the block that is mined, or a later one: its batch may have made one.
+
+        Or has failed since. Exits with how many have not after five minutes, or when the loops have ended.
+        """
+        with self._news:
+            self._failed.clear()
+        block = mine().number
+        give_up_at = time.monotonic() + 300
+        with self._news:
+            while late := [
+                name for name, reached in self._reached.items() if reached < block and name not in self._failed
+            ]:
+                if not loops.is_alive() or time.monotonic() > give_up_at:
+                    raise SystemExit(f"block {block}: {len(late)} vaults have not ticked; {self.complaints[-3:]}")
+                self._news.wait(1)
 
 
 def _keys(devnet: Devnet) -> list[str]:

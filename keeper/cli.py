@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -296,26 +296,41 @@ def replay(decision_id: int, config_path: Path, live: bool, as_json: bool) -> in
 @app.command()
 @click.argument("why")
 @config_option
-@mode_option
+@click.option("--live", is_flag=True, help="Only the keeper that runs with --live, not the one that runs dry.")
 @as_json
 def halt(why: str, config_path: Path, live: bool, as_json: bool) -> int:
     """Let the keeper trade no more, for the reason WHY; it goes on watching and reporting."""
-    with _journal(config_path, live, create=True) as journal:
-        journal.halt(why)
+    _control(config_path, live, lambda journal: journal.halt(why))
     click.echo(json.dumps({"halted": why}) if as_json else f"halted: {why}")
     return 0
 
 
 @app.command()
 @config_option
-@mode_option
+@click.option("--live", is_flag=True, help="Only the keeper that runs with --live, not the one that runs dry.")
 @as_json
 def resume(config_path: Path, live: bool, as_json: bool) -> int:
     """Take a halt back, and the breakers that wait for a person."""
-    with _journal(config_path, live, create=True) as journal:
-        journal.resume()
+    _control(config_path, live, lambda journal: journal.resume())
     click.echo(json.dumps({"halted": None}) if as_json else "resumed")
     return 0
+
+
+def _control(config_path: Path, live: bool, act: Callable[[Journal], None]) -> None:
+    """Acts on the live keeper's journal and, unless only ``live``, on the dry one's: whoever halts means both."""
+    from keeper.submit.journal import NoJournalYet
+
+    absent = []
+    for mode in (True,) if live else (True, False):
+        try:
+            with _journal(config_path, mode) as journal:
+                act(journal)
+        except NoJournalYet:
+            absent.append(mode)
+    if len(absent) == (1 if live else 2):  # no keeper has run yet: the first one finds it said
+        for mode in absent:
+            with _journal(config_path, mode, create=True) as journal:
+                act(journal)
 
 
 @app.command()
@@ -390,14 +405,18 @@ def _surroundings(keeper: Keeper, config_path: Path) -> Surroundings:
 
     from keeper.chain.endpoints import Endpoints
     from keeper.ops.preflight import Surroundings
-    from keeper.submit.journal import Store
+    from keeper.submit.journal import NoJournalYet, Store
     from keeper.submit.keys import Keystore
 
     config = keeper.config
     members = keeper.endpoint.members if isinstance(keeper.endpoint, Endpoints) else (keeper.endpoint,)
 
     def database() -> str:
-        store = Store(config.journal_url("live"))
+        # Whoever looks may be another user than the keeper, who could then not open what was made here.
+        try:
+            store = Store(config.journal_url("live"), create=False)
+        except NoJournalYet as none:
+            return str(none)
         store.close()
         return store.name
 

@@ -2,13 +2,14 @@
 
 Each vault has a loop of its own in a thread of its own, so that none waits for another one's batch. Those of one
 `chain` section share its connections and the head of the chain; those that also trade through the same venues are
-read together; those of one signer have one lease between them, and take turns. On one chain one vault sends at a time:
-the next one looks first whether a batch is on its way through the pools that it wants.
+read together; those of one signer have one lease between them, and take turns. Before it commits to a batch, a vault
+looks in the journal whether another one's is on its way through the pools that it wants, and then waits for that.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -48,15 +49,16 @@ def muster(configs: Sequence[Config]) -> list[Keeper]:
         by_chain.setdefault(keeper.config.chain, []).append(keeper)
     endpoints = {chain: _connect(chain, those) for chain, those in by_chain.items()}
     lenses = {keeper.lens: lens for those in by_chain.values() for keeper, lens in _read_together(those)}
-    lanes = {keeper.deployment.chain_id: keeper.lane for keeper in keepers}
+    addresses = Counter(address for _, address in vaults)
     return [
         replace(
             keeper,
             endpoint=endpoints[keeper.config.chain],
             lens=lenses[keeper.lens],
-            lane=lanes[keeper.deployment.chain_id],
+            # Contracts are often deployed to the same address on several chains.
+            name=f"{chain_id}:{address}" if addresses[address] > 1 else address,
         )
-        for keeper in keepers
+        for keeper, (chain_id, address) in zip(keepers, vaults, strict=True)
     ]
 
 
@@ -114,7 +116,7 @@ def serve_all(
             failures.append(error)
             stop.set()
 
-    threads = [threading.Thread(target=look_after, args=crew, name=crew[0].deployment.vault) for crew in crews]
+    threads = [threading.Thread(target=look_after, args=crew, name=crew[0].name) for crew in crews]
     for thread in threads:
         thread.start()
     for thread in threads:

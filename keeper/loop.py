@@ -6,9 +6,8 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
-from threading import Lock
 from typing import Any, Literal
 
 from keeper.chain import bindings
@@ -26,7 +25,7 @@ from keeper.policy import decide, executed, remember
 from keeper.policy.breakers import tripped
 from keeper.submit.checkpoints import Checkpoints
 from keeper.submit.engine import Engine, Waiting
-from keeper.submit.errors import JournalError, LostLease, SendError, SimulationError
+from keeper.submit.errors import InTheWay, JournalError, LostLease, SendError, SimulationError
 from keeper.submit.history import history_of
 from keeper.submit.journal import DAY, Intent, Journal, Leases, Retention
 from keeper.submit.order import Order
@@ -44,8 +43,8 @@ class Keeper:
     deployment: Deployment
     endpoint: Endpoint
     lens: Lens
-    lane: Lock = field(default_factory=Lock, compare=False)
-    """Held by whoever sends; keepers that trade in the same market have one between them."""
+    name: str
+    """What logs, metrics, health and alerts call the vault: its address, which its process makes unique."""
 
     @classmethod
     def assemble(cls, config: Config) -> Keeper:
@@ -58,7 +57,7 @@ class Keeper:
             )
         block = deployment.deployment_block
         endpoint = config.chain.connect(anchor=(block.number, block.hash))
-        return cls(config, deployment, endpoint, config.lens(deployment))
+        return cls(config, deployment, endpoint, config.lens(deployment), deployment.vault)
 
     def check_chain(self) -> None:
         """Raises `WrongChainError` unless the node follows the chain deployed to, and `InputError` unless the deployed
@@ -155,21 +154,23 @@ class Service:
         self.leases.give_back(self.journal.store)
 
 
-def tick(service: Service, header: Header) -> Outcome:
+def tick(service: Service, header: Header, stop: threading.Event | None = None) -> Outcome:
     """Settles what is open, reads one block, decides, and carries the decision out; all of it is written down.
+
+    Once ``stop`` is set it waits no longer for a batch that it has sent: the journal has it, and the next tick follows.
 
     Raises `RpcError`, `InputError`, or `SendError`.
     """
     with service.journal.store.turn:
-        return _tick_in_turn(service, header)
+        return _tick_in_turn(service, header, stop or threading.Event())
 
 
-def _tick_in_turn(service: Service, header: Header) -> Outcome:
+def _tick_in_turn(service: Service, header: Header, stop: threading.Event) -> Outcome:
     if service.journal.store.reign is not None:
         service.journal.store.reign.renew()
     seen = _Seen()
     try:
-        outcome = _tick(service, header, seen)
+        outcome = _tick(service, header, seen, stop)
     except (LostLease, JournalError):
         raise
     except (RpcError, SendError, InputError) as error:
@@ -189,7 +190,7 @@ class _Seen:
 
 
 def _tick(  # noqa: PLR0911  each way out has its own reason
-    service: Service, header: Header, seen: _Seen
+    service: Service, header: Header, seen: _Seen, stopped: threading.Event
 ) -> Outcome:
     keeper, engine = service.keeper, service.engine
     read = cache(lambda: keeper.lens.read_at(keeper.endpoint, header))
@@ -225,23 +226,16 @@ def _tick(  # noqa: PLR0911  each way out has its own reason
         simulate(keeper.endpoint, reading, reading.vault.keeper, order)
         return Outcome("planned", decision.reason, header.number, decision, order)
     check_role(reading, engine.signer.address)
-    with keeper.lane:
-        if (other := _ahead(service.journal, decision, header)) is not None:
-            return stop("hold", f"a batch of the vault {other} is on its way through the same pools")
+    try:
+        service.journal.give_way(decision.pools, header.number, header.timestamp)
         simulate(keeper.endpoint, reading, engine.signer.address, order)
         keeper.endpoint.refuse_old(header)
         decision_id = service.journal.record("rebalance", decision.reason, header.number, seen.facts, seen.intent_id)
         intent = engine.submit(reading, decision, decision_id, order, reading.vault.nonce + 1)
-    return _await(service, engine, intent, Outcome("sent", decision.reason, header.number, decision, order))
-
-
-def _ahead(journal: Journal, decision: Decision, header: Header) -> str | None:
-    """A vault whose batch will move a pool before this decision could be executed, which would then be refused."""
-    pools = {swap.pool for swap in decision.swaps}
-    for vault, other in journal.ahead(header.number, header.timestamp):
-        if pools & {swap.pool for swap in other.swaps}:
-            return vault
-    return None
+    except InTheWay as other:
+        return stop("hold", str(other))
+    sent = Outcome("sent", decision.reason, header.number, decision, order)
+    return _await(service, engine, intent, sent, stopped)
 
 
 def past_of(service: Service, snapshot: Snapshot) -> tuple[Past, int]:
@@ -275,7 +269,7 @@ def _keep_up(service: Service, engine: Engine, header: Header) -> Waiting | None
     return engine.keep_up(header, oracle, call, f"moves the checkpoint of {share.token}")
 
 
-def _await(service: Service, engine: Engine, intent: Intent, sent: Outcome) -> Outcome:
+def _await(service: Service, engine: Engine, intent: Intent, sent: Outcome, stopped: threading.Event) -> Outcome:
     """The outcome once the batch is mined; `sent` as it is if that takes longer than a tick may."""
     sending = service.keeper.config.sending
     give_up_at = time.monotonic() + sending.timeout_seconds
@@ -286,11 +280,10 @@ def _await(service: Service, engine: Engine, intent: Intent, sent: Outcome) -> O
             done = None
         if done is not None:
             return replace(sent, status="confirmed", realised=done)
-        if time.monotonic() >= give_up_at:
+        if time.monotonic() >= give_up_at or stopped.wait(sending.poll_seconds):
             attempt = intent.attempts[-1] if intent.attempts else None
             why = f"; {attempt.error}" if attempt is not None and attempt.error else ""
             return replace(sent, reason=f"{sent.reason}; not mined yet, the next tick looks for it{why}")
-        time.sleep(sending.poll_seconds)
 
 
 def _tripped(service: Service, snapshot: Snapshot) -> str | None:
@@ -351,7 +344,7 @@ def serve(
             run(service, stop, report, complain, watch)
         except LostLease as lost:
             complain(str(lost))
-            watch.complained(keeper.deployment.vault, "takeover", str(lost))
+            watch.complained(keeper.name, "takeover", str(lost))
         finally:
             service.close()
 
@@ -365,7 +358,7 @@ def meet(keeper: Keeper, *, stop: threading.Event, complain: Callable[[str], Non
             raise
         except RpcError as error:
             complain(str(error))
-            watch.complained(keeper.deployment.vault, "endpoint", str(error))
+            watch.complained(keeper.name, "endpoint", str(error))
             stop.wait(keeper.config.interval_seconds)
         else:
             return True
@@ -383,7 +376,7 @@ def stand_by(
     clock: Callable[[], float] = time.time,
 ) -> Service | None:
     """Waits for the lease, watching the chain meanwhile. None if `stop` was set first; raises as `serve` does."""
-    name, why = keeper.deployment.vault, ""
+    name, why = keeper.name, ""
     while not stop.is_set():
         try:
             service = Service.open(keeper, signer, clock, leases)
@@ -429,7 +422,7 @@ def run(
     seen = ""
     compacted_at = 0.0
     worked = False
-    config, endpoint, name = service.keeper.config, service.keeper.endpoint, service.keeper.deployment.vault
+    config, endpoint, name = service.keeper.config, service.keeper.endpoint, service.keeper.name
     signer = None if service.engine is None else service.engine.signer.address
     while not stop.is_set():
         try:
@@ -443,7 +436,7 @@ def run(
             else:
                 seen = header.hash
                 started = time.monotonic()
-                outcome = tick(service, header)
+                outcome = tick(service, header, stop)
                 worked = True
                 report(outcome)
                 took = time.monotonic() - started

@@ -41,6 +41,9 @@ _ASKED_AGAIN = 60
 _PATIENCE = 1.0
 """Seconds between tries to reach a queue that is away."""
 _STOP_POLL = 0.1
+_AT_ONCE = threading.Event()
+_AT_ONCE.set()
+"""A worker does not wait for a batch that is out, or the other vaults of its task would wait with it: ticks follow."""
 
 
 def name_of(keeper: Keeper) -> str:
@@ -102,15 +105,15 @@ class Worker:
                 except LostLease:
                     continue  # another worker is at it; the next block comes round
                 except (InputError, SendError) as error:
-                    self.complain(f"{keeper.deployment.vault}: {error}")
+                    self.complain(f"{keeper.name}: {error}")
                     continue
                 opened.callback(service.close)
                 services.append(service)
             for service in services:
                 try:
-                    self.report(tick(service, service.keeper.endpoint.header()))
+                    self.report(tick(service, service.keeper.endpoint.header(), _AT_ONCE))
                 except (RpcError, SendError, InputError) as error:
-                    self.complain(f"{service.keeper.deployment.vault}: {error}")
+                    self.complain(f"{service.keeper.name}: {error}")
 
     def _portion(self, names: tuple[str, ...]) -> list[Crew]:
         """The crews of these vaults, which read together; the dispatcher asks for the same ones at every block."""
@@ -198,7 +201,7 @@ class Dispatcher:
 
     def look(self, keeper: Keeper, header: Header) -> None:
         """Tells what workers have written down of a vault since the last look. Reads only."""
-        deployment, name = keeper.deployment, keeper.deployment.vault
+        deployment, name = keeper.deployment, keeper.name
         url = keeper.config.journal_url(self.mode)
         if url not in self._stores:
             try:
@@ -206,7 +209,7 @@ class Dispatcher:
             except InputError:
                 return  # no worker has begun yet
         journal = Journal(
-            self._stores[url], deployment.chain_id, name, deployment.deployment_block.hash, self.watch.clock
+            self._stores[url], deployment.chain_id, deployment.vault, deployment.deployment_block.hash, self.watch.clock
         )
         for latest in journal.decisions(1):
             if self._told.get(name) == (latest.id, latest.ticks):
@@ -272,7 +275,7 @@ async def _queue(
         dispatcher.complain(str(error))
         for keeper in portion:
             what: What = "journal" if isinstance(error, SendError) else "endpoint"
-            dispatcher.watch.complained(keeper.deployment.vault, what, str(error))
+            dispatcher.watch.complained(keeper.name, what, str(error))
     except Exception as error:
         if not isinstance(_root(error), RedisError | OSError):
             raise

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -178,6 +178,11 @@ class Endpoints(Endpoint):
         if pinned is not None and method == "eth_call" and self._tolerance.quorum > 1:
             return self._agreed_call(ask, pinned)
         return self._failover(lambda index: self._ask(index, ask), pinned)
+
+    def each(self, method: str, *params: Any) -> Iterator[Any]:
+        for index in self._choose().order:
+            with suppress(RpcError):
+                yield self._ask(index, lambda member: member.request(method, *params))
 
     def batch(self, requests: Sequence[tuple[str, tuple[Any, ...]]]) -> list[Any]:
         """As `Endpoint.batch`: of one endpoint, or with a quorum each request by itself."""

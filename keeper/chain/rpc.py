@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -110,6 +111,11 @@ class Endpoint:
         if "result" not in reply:
             raise self._garbage(f"answered {method} with neither a result nor an error")
         return reply["result"]
+
+    def each(self, method: str, *params: Any) -> Iterator[Any]:
+        """The result of a request as each endpoint gives it, one after the other; those that fail are left out."""
+        with suppress(RpcError):
+            yield self.request(method, *params)
 
     def quantity(self, method: str, *params: Any) -> int:
         """A request whose result is a hexadecimal quantity."""

@@ -69,7 +69,7 @@ def watch_of(keepers: Sequence[Keeper]) -> Watch:
     from keeper.ops.watch import Watch
 
     config = keepers[0].config
-    return Watch(config.health, config.alerts, [keeper.deployment.vault for keeper in keepers], version("ballast"))
+    return Watch(config.health, config.alerts, [keeper.name for keeper in keepers], version("ballast"))
 
 
 def muster_files(config_paths: Sequence[Path], *, met: bool = True) -> list[Keeper]:

@@ -23,6 +23,7 @@ the name of the fault. The same seed and the same order of requests give the sam
 | `StaleHead` | the chain as it was some blocks ago: "latest", its receipts, and no block after it |
 | `WrongChain` | another chain id |
 | `NoReceipt` | null for a receipt that is there |
+| `NoLogs` | a receipt without its logs |
 | `TakenButRefused` | an error for a transaction that the node took |
 | `Swallowed` | a hash for a transaction that never reached the node |
 """
@@ -115,6 +116,11 @@ class NoReceipt:
 
 
 @dataclass(frozen=True, slots=True)
+class NoLogs:
+    """The true receipt, as if its transaction had logged nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class TakenButRefused:
     """The request reaches the node, and an error comes back."""
 
@@ -137,6 +143,7 @@ Fault = (
     | StaleHead
     | WrongChain
     | NoReceipt
+    | NoLogs
     | TakenButRefused
     | Swallowed
 )
@@ -279,6 +286,11 @@ class FaultProxy:
                 return {"result": "0x" + keccak(hexstr=params[0]).hex()}
             case StaleHead(blocks=blocks):
                 return self._stale(method, params, blocks)
+            case NoLogs():
+                answer = self._ask(method, params)
+                if answer.get("result"):
+                    answer["result"] |= {"logs": [], "logsBloom": "0x" + "00" * 256}
+                return answer
             case _:
                 return {"result": None}
 
@@ -339,7 +351,7 @@ def _concerns(fault: Fault, method: str) -> bool:
     match fault:
         case WrongChain():
             return method in ("eth_chainId", "net_version")
-        case NoReceipt():
+        case NoReceipt() | NoLogs():
             return method == "eth_getTransactionReceipt"
         case Swallowed() | TakenButRefused():
             return method == "eth_sendRawTransaction"

@@ -69,3 +69,8 @@ class Decision(Model):
     certificate: Certificate | None
     programme: Programme | None = Field(default=None, exclude_if=lambda programme: programme is None)
     refused: bool = Field(default=False, exclude=True)
+
+    @property
+    def pools(self) -> frozenset[str]:
+        """What the swaps go through, by name."""
+        return frozenset(swap.pool for swap in self.swaps)

@@ -20,18 +20,21 @@ Gas = Annotated[int, Field(ge=0)]
 
 
 class GasUnits(Model):
-    """Units of gas that a rebalance is expected to burn: ``base`` once, then one entry per swap by kind of pool.
+    """Units of gas that a rebalance burns at most, as expected: ``base`` once, then one entry per swap by kind of pool.
 
-    Measured (`make bench-gas`) with feeds behind a proxy; what one more asset costs is in its swap.
+    From `make bench-gas` (`benchmarks/gas.json`), rounded up. ``base`` and the swap on a V2 pair cover every rebalance
+    measured there with feeds behind a proxy; a swap on another kind of pool is that plus what the executor takes more
+    for the dearest one of its kind. What one more asset costs is in its swap: assets that are only priced come on top.
+    Curve's is an estimate: no pool of it stands on the offline mainnet.
     """
 
     base: Gas = Field(default=90_000, description="order, prices, guard and transfers")
-    uniswap_v2: Gas = Field(default=70_000, description="one swap on a Uniswap V2 pair")
-    uniswap_v3: Gas = Field(default=85_000, description="one swap on a Uniswap V3 pool")
-    uniswap_v4: Gas = Field(default=100_000, description="one swap on a Uniswap V4 pool")
-    balancer_weighted: Gas = Field(default=100_000, description="one swap on a Balancer weighted pool")
-    balancer_stable: Gas = Field(default=145_000, description="one swap on a Balancer stable pool")
-    curve_stableswap: Gas = Field(default=115_000, description="one swap on a Curve StableSwap pool")
+    uniswap_v2: Gas = Field(default=76_000, description="one swap on a Uniswap V2 pair")
+    uniswap_v3: Gas = Field(default=92_000, description="one swap on a Uniswap V3 pool")
+    uniswap_v4: Gas = Field(default=110_000, description="one swap on a Uniswap V4 pool")
+    balancer_weighted: Gas = Field(default=104_000, description="one swap on a Balancer weighted pool")
+    balancer_stable: Gas = Field(default=150_000, description="one swap on a Balancer stable pool")
+    curve_stableswap: Gas = Field(default=121_000, description="one swap on a Curve StableSwap pool")
 
     def of(self, kind: str) -> int:
         """Units for one swap on a pool of this kind."""

@@ -257,6 +257,7 @@ class Scene:
             self.ledger.event(self.now, "vault", bindings.explain(error.data) if error.data else str(error))
             return None
         event = rebalanced(vault, receipt)
+        assert event is not None  # noqa: S101  the vault took the order
         return event["nav0"], event["nav1"]
 
     def _pay(self, reading: Reading, wei: int) -> None:

@@ -57,6 +57,9 @@ _BUMP = 113
 _LOG_SPAN = 5_000
 """Blocks whose events are asked for at once."""
 
+_UNTOLD_BLOCKS = 32
+"""Blocks past a final batch, by the finalised head, after which a receipt without its logs is the node's failure."""
+
 Broadcast = Callable[[bytes, int, int, int], str]
 """Sends raw bytes that were first sent at one block, at another one now, to be mined by a third.
 
@@ -157,8 +160,7 @@ class Engine:
                 return Waiting(
                     f"{attempt.kind} {attempt.hash} is in block {mined.block_number}, final in {left} blocks"
                 )
-            self._conclude(intent, attempt, receipt)
-            return None
+            return self._conclude(intent, attempt, receipt, facts)
         for attempt in intent.attempts:
             if attempt.receipt is not None:
                 self.journal.unmined(attempt)
@@ -187,9 +189,17 @@ class Engine:
                 return attempt, receipt
         return None
 
-    def _conclude(self, intent: Intent, attempt: Attempt, receipt: dict[str, Any]) -> None:
-        """Close an intent of which one attempt is final."""
-        where = f"in block {int(receipt['blockNumber'], 16)}"
+    def _conclude(self, intent: Intent, attempt: Attempt, receipt: Mapping[str, Any], facts: _Facts) -> Waiting | None:
+        """Close an intent of which one attempt is final, unless no node shows what it did."""
+        block = int(receipt["blockNumber"], 16)
+        where = f"in block {block}"
+        executed = attempt.kind == "batch" and int(receipt["status"], 16) == 1
+        told = self._told(intent, receipt) if executed else None
+        if executed and told is None:
+            reason = f"{attempt.hash} succeeded {where}, but its receipt comes without what the vault logged"
+            if facts.final.number - block < _UNTOLD_BLOCKS:
+                return Waiting(f"{reason}; asking again")
+            raise RpcError(f"{reason}, from every node: add one to rpc_urls that has it")
         self._learnt(intent)
         if int(receipt["status"], 16) != 1:
             self.journal.close(intent, State.REVERTED, f"{attempt.kind} {attempt.hash} reverted {where}")
@@ -197,17 +207,34 @@ class Engine:
             self.journal.close(intent, State.CANCELLED, f"cancelled by {attempt.hash} {where}")
         elif attempt.kind == "upkeep":
             self.journal.close(intent, State.DONE, f"{intent.why}: {attempt.hash} {where}")
-        else:
-            outcome, event = self._outcome(intent, receipt)
+        elif told is not None:
+            outcome, event = self._outcome(intent, *told)
             fell = event["drift1"] < event["drift0"]
             drift = f"drift {percent(event['drift0'])} -> {percent(event['drift1'])}"
             state = State.DONE if fell else State.FAILED
             self.journal.close(intent, state, f"{attempt.hash} {where}: {drift}", outcome)
-            self.journal.know(intent.vault_nonce, int(receipt["blockNumber"], 16))
+            self.journal.know(intent.vault_nonce, block)
+        return None
 
-    def _outcome(self, intent: Intent, receipt: Mapping[str, Any]) -> tuple[Outcome, dict[str, Any]]:
+    def _told(self, intent: Intent, receipt: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]] | None:
+        """The receipt of a batch that was executed, from a node that shows its logs, with the vault's event in it.
+
+        There are nodes that lose logs. Without them nobody knows what the batch did, and nothing may be made of that.
+        """
         vault = intent.vault.address
-        event = rebalanced(vault, receipt)
+        if (event := rebalanced(vault, receipt)) is not None:
+            return receipt, event
+        for other in self.endpoint.each("eth_getTransactionReceipt", receipt["transactionHash"]):
+            if not isinstance(other, dict) or other.get("blockHash") != receipt["blockHash"]:
+                continue  # of another fork, or no receipt
+            if (event := rebalanced(vault, other)) is not None:
+                return other, event
+        return None
+
+    def _outcome(
+        self, intent: Intent, receipt: Mapping[str, Any], event: dict[str, Any]
+    ) -> tuple[Outcome, dict[str, Any]]:
+        vault = intent.vault.address
         # As it is now: a node that keeps no old state has forgotten what the basket was in that block.
         basket = bindings.view(self.endpoint, "IndexVault", vault, "assets", block="latest")
         tokens = {to_checksum_address(token) for token in (*basket, *json.loads(intent.predicted))}
@@ -369,6 +396,7 @@ class Engine:
             The intent, of which bytes are out.
 
         Raises:
+            InTheWay: the batch of another vault is on its way through the same pools.
             SendError: nothing was signed, or no route took the bytes; the intent stays open in the second case.
         """
         nonce = self.endpoint.quantity("eth_getTransactionCount", self.signer.address, "latest")
@@ -394,7 +422,9 @@ class Engine:
                 predicted_cost=cost_of(reading, predicted),
                 turnover=turnover_of(reading, predicted),
                 created_block=reading.block.number,
-            )
+            ),
+            decision.pools,
+            reading.block.timestamp,
         )
         head = Header(reading.block.number, reading.block.hash, reading.block.timestamp, reading.block.base_fee_per_gas)
         self._sign_and_send(intent, "batch", transaction, head)
@@ -475,8 +505,10 @@ class Engine:
         found = self._receipt(intent)
         if found is None or found[0].kind != "batch" or int(found[1]["status"], 16) != 1:
             return None
-        _, receipt = found
-        outcome, event = self._outcome(intent, receipt)
+        if (told := self._told(intent, found[1])) is None:
+            return None
+        receipt, event = told
+        outcome, _ = self._outcome(intent, receipt, event)
         return Realised(
             transaction=receipt["transactionHash"],
             block_number=int(receipt["blockNumber"], 16),

@@ -15,5 +15,9 @@ class JournalError(SendError):
     """The database refused. What was not written down is not sent."""
 
 
+class InTheWay(SendError):  # noqa: N818  a state of affairs, not a fault
+    """The batch of another vault is on its way through the same pools. Nothing was written down, nothing signed."""
+
+
 class LostLease(SendError):  # noqa: N818  a state of affairs, not a fault
     """Another keeper reigns. This one may watch, and neither write nor send."""

@@ -224,9 +224,9 @@ class Arena:
     def head(self) -> int:
         return self.devnet.endpoint.header().number
 
-    def mine(self, blocks: int = 1) -> int:
-        """Returns the number of the head."""
-        head = self.devnet.mine(blocks)
+    def mine(self, blocks: int = 1, seconds: int | None = None) -> int:
+        """Returns the number of the head. With ``seconds`` the first block is that much later than the one before."""
+        head = self.devnet.mine(blocks, seconds=seconds)
         self.clock.value = float(head.timestamp)
         return head.number
 

@@ -121,7 +121,7 @@ def restored(arena: Arena) -> Verdict:
     hour = arena.stage.now() + 3600
     for _ in range(2):
         _live(arena).kill()
-        arena.mine(int(hour - arena.stage.now()) // BLOCK_TIME // 2)
+        arena.mine(4, seconds=int(hour - arena.stage.now()) // 2)
     before = len(arena.stage.batches())
     for file in arena.stage.directory.glob("journal-live.sqlite*"):
         file.unlink()
@@ -181,7 +181,7 @@ def _clock(seconds: float) -> Fault:
         if wrong.alive():
             wrong.kill()
         if not right.alive():
-            arena.mine(max(0, round(seconds)) // BLOCK_TIME)
+            arena.mine(seconds=max(BLOCK_TIME, round(seconds)))
         return arena.finish(right if right.alive() else None)
 
     return fault
@@ -324,12 +324,13 @@ NODE_FAULTS: dict[str, faults.Fault] = {
     "stale heads": faults.StaleHead(5),
     "another chain id": faults.WrongChain(5),
     "receipts that vanish": faults.NoReceipt(),
+    "receipts without logs": faults.NoLogs(),
     "refuses what it took": faults.TakenButRefused(),
     "takes what it drops": faults.Swallowed(),
 }
 _ONE_OF_TWO = (
     "too slow", "no answer", "429", "500", "garbage", "half an answer", "stale heads", "another chain id",
-    "receipts that vanish",
+    "receipts that vanish", "receipts without logs",
 )  # fmt: skip
 
 FAULTS: dict[str, Fault] = {

@@ -58,6 +58,7 @@ def test_a_keeper_that_is_killed_again_and_again_sends_everything_once(arena):
         "node: stale heads",
         "node: another chain id",
         "node: receipts that vanish",
+        "node: receipts without logs",
         "node: takes what it drops",
         "one node of two: 500",
         "one node of two: too slow",

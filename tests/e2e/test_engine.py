@@ -19,9 +19,11 @@ from stage import KEEPER, OWNER, STRANGER, Stage
 from theatre import Theatre, theatre_at
 
 from keeper.chain import bindings
+from keeper.chain.endpoints import ChainEndpoints
 from keeper.chain.errors import NodeError, RpcError, WrongChainError
 from keeper.chain.rpc import Endpoint, Header
 from keeper.devnet import Devnet
+from keeper.devnet.faults import Garbage, NoLogs
 from keeper.loop import Service, run, tick
 from keeper.ops.alerts import AlertsConfig
 from keeper.ops.watch import Watch
@@ -268,6 +270,67 @@ def test_a_receipt_that_vanishes_is_waited_for(theatre):
     theatre.engine.endpoint = theatre.endpoint
     theatre.tick()
     assert theatre.intent.state == State.DONE
+
+
+def test_a_batch_whose_receipt_lost_its_logs_is_neither_concluded_nor_sent_again(theatre, faulty):
+    proxy = faulty()
+    theatre.tick()
+    theatre.engine.endpoint = ChainEndpoints(rpc_url=proxy.url, chain_id=1).connect()
+    proxy.set("*", NoLogs())
+    theatre.finalise()
+    for _ in range(3):
+        outcome = theatre.tick()
+        assert outcome.status == "waiting"
+        assert "its receipt comes without what the vault logged" in outcome.reason
+        theatre.mine()
+    assert (theatre.intent.state, len(theatre.intent.attempts), theatre.pool()) == (State.MINED, 1, [])
+    proxy.clear()
+    theatre.tick()
+    assert theatre.intent.state == State.DONE
+    assert len(theatre.stage.batches()) == 1
+
+
+def test_logs_that_one_node_lost_are_found_at_another(theatre, faulty):
+    first, second = faulty(), faulty()
+    first.set("*", NoLogs())
+    theatre.tick()
+    theatre.engine.endpoint = ChainEndpoints(rpc_urls=(first.url, second.url), chain_id=1).connect()
+    theatre.settle()
+    assert first.faults["NoLogs"] > 0
+    assert theatre.intent.state == State.DONE
+    assert theatre.intent.outcome is not None
+
+
+@pytest.mark.parametrize("answer", [b"null", b'"0x"', b"{}", b'{"blockHash": "0x00", "logs": []}'])
+def test_what_is_no_receipt_of_that_block_has_no_logs_to_give(theatre, faulty, answer):
+    first, second = faulty(), faulty()
+    first.set("*", NoLogs())
+    second.set("eth_getTransactionReceipt", Garbage(b'{"jsonrpc": "2.0", "id": 1, "result": ' + answer + b"}"))
+    theatre.tick()
+    theatre.engine.endpoint = ChainEndpoints(rpc_urls=(first.url, second.url), chain_id=1).connect()
+    assert theatre.settle().status == "waiting"
+    assert second.faults["Garbage"] > 0
+
+
+def test_logs_that_no_node_has_are_the_nodes_failure_in_the_end(theatre, faulty):
+    proxy = faulty()
+    theatre.tick()
+    theatre.engine.endpoint = ChainEndpoints(rpc_url=proxy.url, chain_id=1).connect()
+    proxy.set("*", NoLogs())
+    theatre.mine(40)
+    with pytest.raises(RpcError, match="from every node: add one to rpc_urls that has it"):
+        theatre.tick()
+    assert theatre.intent.state == State.MINED
+
+
+def test_what_a_batch_did_is_not_known_without_its_logs(theatre, faulty):
+    proxy = faulty()
+    theatre.tick()
+    theatre.mine()
+    theatre.engine.endpoint = ChainEndpoints(rpc_url=proxy.url, chain_id=1).connect()
+    proxy.set("*", NoLogs(), times=2)  # asked for once, and once more in case another node has them
+    assert theatre.engine.realised(theatre.intent) is None
+    assert theatre.engine.realised(theatre.intent) is not None
 
 
 # Replacing and cancelling

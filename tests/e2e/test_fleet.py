@@ -1,6 +1,7 @@
 """Several vaults in one process: what they share, and what they keep apart."""
 
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
 
@@ -11,14 +12,14 @@ from keeper.chain.errors import RpcError
 from keeper.chain.shared import SharedLens
 from keeper.config import Config
 from keeper.devnet import DEV_KEYS, Devnet
-from keeper.devnet.faults import FaultProxy, ServerError
+from keeper.devnet.faults import FaultProxy, ServerError, WrongChain
 from keeper.domain import InputError
 from keeper.fleet import man, muster, serve_all
 from keeper.loop import Service, tick
 from keeper.ops.alerts import AlertsConfig
 from keeper.ops.watch import Watch
-from keeper.submit.errors import LostLease
-from keeper.submit.journal import Leases, State
+from keeper.submit.errors import InTheWay, LostLease
+from keeper.submit.journal import Journal, Leases, State
 
 OUT = ("sent", "confirmed")
 """What a tick that sent a batch comes to; the devnet mines at once."""
@@ -163,17 +164,30 @@ def test_a_batch_that_was_mined_after_the_block_that_was_read_is_waited_for_too(
     assert "is on its way through the same pools" in tick(second, older).reason
 
 
-def test_a_batch_through_other_pools_is_not_waited_for(build, devnet, opened, monkeypatch):
+def test_a_batch_through_other_pools_is_not_waited_for(build, devnet, opened):
     town = build(keepers=(1, 2))
     drift(devnet)
     first, second = opened(town)
     header = town.endpoint.header()
-    assert tick(first, header).status in OUT
-    ((vault, decision),) = second.journal.ahead(header.number, header.timestamp)
-    swaps = tuple(swap.model_copy(update={"pool": "0x" + "77" * 20}) for swap in decision.swaps)
-    elsewhere = [(vault, decision.model_copy(update={"swaps": swaps}))]
-    monkeypatch.setattr(second.journal, "ahead", lambda *_: elsewhere)
-    assert tick(second, header).status in OUT
+    outcome = tick(first, header)
+    assert outcome.status in OUT
+    second.journal.give_way({"0x" + "77" * 20}, header.number, header.timestamp)
+    with pytest.raises(InTheWay, match=first.keeper.deployment.vault):
+        second.journal.give_way(outcome.decision.pools, header.number, header.timestamp)
+
+
+def test_of_vaults_that_decide_at_the_same_moment_one_sends_and_the_others_wait(build, devnet, opened, monkeypatch):
+    """Each has looked before any has committed: that one is on its way shows in the transaction that commits."""
+    town = build(keepers=(1, 2, 3))
+    drift(devnet)
+    services = opened(town)
+    header = town.endpoint.header()
+    monkeypatch.setattr(Journal, "give_way", lambda *_: None)
+    statuses = [tick(service, header).status for service in services]
+    assert [status in OUT for status in statuses] == [True, False, False]
+    held = services[1].journal.decisions(1)[0]
+    assert (held.status, services[1].journal.intents(10)) == ("hold", [])
+    assert f"a batch of the vault {services[0].keeper.deployment.vault} is on its way" in held.reason
 
 
 def test_vaults_of_one_signer_send_one_after_the_other(build, devnet, opened):
@@ -271,6 +285,62 @@ def test_each_vault_is_traded_by_a_loop_of_its_own(build, devnet):
     for crew in crews:
         with closing(Service.open(*crew)) as service:
             assert State.REVERTED not in {intent.state for intent in service.journal.intents(100)}
+
+
+def test_vaults_of_one_address_on_two_chains_are_told_apart(build):
+    town = build(keepers=(1, 1, 1))
+    for index in (1, 2):  # the first one's address, on another chain; and one that is only there
+        vault = town.deployments[0 if index == 1 else 2].vault
+        town.deployments[index].model_copy(update={"chain_id": 5, "vault": vault}).save(
+            town.directory / f"vault-{index}.json"
+        )
+    configs = [Config.load(path) for path in town.paths]
+    away = configs[1].chain.model_copy(update={"chain_id": 5})
+    keepers = muster([configs[0], *(config.model_copy(update={"chain": away}) for config in configs[1:])])
+    first, _, third = (deployment.vault for deployment in town.deployments)
+    assert [keeper.name for keeper in keepers] == [f"1:{first}", f"5:{first}", third]
+
+
+def test_vaults_of_two_chains_run_in_one_process_and_one_chain_s_node_fails_alone(build, devnet, tmp_path):
+    town = build(keepers=(1,))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with Devnet.start() as other, FaultProxy(other.url) as node:
+        foreign = node.set("*", WrongChain(5))  # the offline mainnet is chain 1 by itself
+        away = Town(other, elsewhere, keepers=(1,))
+        away.deployments[0].model_copy(update={"chain_id": 5}).save(elsewhere / "vault-0.json")
+        away.configure(chain={"rpc_url": node.url, "chain_id": 5})
+        crews = man(muster([Config.load(path) for path in (*town.paths, *away.paths)]), live=False)
+        watch = Watch(None, AlertsConfig(), [keeper.name for keeper, _ in crews], "test")
+        stop, complaints = threading.Event(), []
+        options = {"stop": stop, "report": lambda _: None, "complain": complaints.append, "watch": watch}
+        thread = threading.Thread(target=serve_all, args=(crews,), kwargs=options)
+
+        def until(so: Callable[[], object]) -> None:
+            for _ in range(3000):
+                if so():
+                    return
+                assert thread.is_alive(), complaints
+                stop.wait(0.01)
+            pytest.fail(f"it never came to that: {complaints[-3:]}")
+
+        def reaches(chain: int, block: int) -> None:
+            until(
+                lambda: watch.metrics.registry.get_sample_value("ballast_head_number", {"chain": str(chain)}) == block
+            )
+
+        thread.start()
+        try:
+            reaches(1, devnet.mine().number)
+            reaches(5, other.mine().number)
+            node.set("*", ServerError())
+            node.unset(foreign)
+            until(lambda: any("HTTP status 500" in complaint for complaint in complaints))
+            reaches(1, devnet.mine().number)
+        finally:
+            stop.set()
+            thread.join()
+            watch.close()
 
 
 def test_a_reading_is_kept_for_a_loop_that_is_a_block_behind(build, devnet):

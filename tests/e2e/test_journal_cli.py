@@ -76,6 +76,16 @@ def test_rehearsals_and_trades_are_kept_apart(traded, tmp_path):
     assert err == f"keeper: journal: there is none at {tmp_path / 'journal-dry.sqlite'} yet: `keeper run` starts it\n"
 
 
+def test_check_leaves_no_journal_behind(run, tmp_path):
+    """Whoever checks may be root, and the keeper not: it could not open the file."""
+    before = set(tmp_path.iterdir())
+    code, out, _ = run("check", "--json")
+    (database,) = [check for check in json.loads(out)["checks"] if check["name"] == "database"]
+    assert (code, database["ok"]) == (0, True)
+    assert database["detail"].endswith("journal-live.sqlite yet: `keeper run` starts it")
+    assert set(tmp_path.iterdir()) == before
+
+
 @pytest.mark.parametrize("command", [["history"], ["replay", "1"], ["export", "out.csv"]])
 def test_who_looks_at_a_journal_that_is_not_there_leaves_none_behind(run, tmp_path, command):
     before = set(tmp_path.iterdir())
@@ -152,6 +162,28 @@ def test_a_halted_keeper_refuses_until_it_is_resumed(run):
     assert history(run)["decisions"][0]["status"] == "refused"
     assert run("resume", "--json")[:2] == (0, '{"halted": null}\n')
     assert run("run", "--once")[0] == 0
+
+
+def test_who_halts_halts_the_keeper_that_sends_too(run):
+    assert run("run", "--once")[0] == 0
+    run("resume", "--live")  # both have a journal now
+    run("halt", "stop")
+    assert [run("run", "--once", *mode)[0] for mode in ((), ("--live",))] == [3, 3]
+    run("resume", "--live")
+    assert [run("run", "--once", *mode)[0] for mode in ((), ("--live",))] == [3, 0]
+
+
+def test_a_keeper_can_be_halted_before_it_runs(run):
+    run("halt", "not yet", "--live")
+    code, _, err = run("run", "--once", "--live")
+    assert (code, err) == (3, "keeper: refused: halted: not yet; `keeper resume` takes it back\n")
+    assert run("run", "--once")[0] == 0
+
+
+def test_halting_leaves_no_journal_behind_for_a_keeper_that_never_ran(run, tmp_path):
+    assert run("run", "--once")[0] == 0
+    run("halt", "stop")
+    assert not (tmp_path / "journal-live.sqlite").exists()
 
 
 def test_the_same_in_postgres(run, devnet, tmp_path, postgres):

@@ -81,7 +81,7 @@ class Keeper:
 def keeper(deployed: Stage, devnet: Devnet, tmp_path, monkeypatch) -> Iterator[Keeper]:
     monkeypatch.setenv("KEEPER_KEY", deployed.key)
     stage = deployed.at(tmp_path)
-    stage.configure(policy=POLICY, sending={"timeout_seconds": 5, "poll_seconds": 0.01})
+    stage.configure(policy=POLICY, sending={"timeout_seconds": 10, "poll_seconds": 0.01})
     keeper = Keeper(stage)
     yield keeper
     for service in keeper.services:

@@ -21,7 +21,7 @@ from keeper.domain import InputError
 from keeper.ops.alerts import AlertsConfig
 from keeper.ops.health import HealthConfig
 from keeper.ops.watch import Watch
-from keeper.submit.journal import Journal, Store
+from keeper.submit.journal import Journal, State, Store
 from keeper.submit.journal.models import Lease
 from keeper.submit.signer import Signer
 
@@ -63,6 +63,14 @@ class Running:
         hash_ = deployment.deployment_block.hash
         return Journal(store, deployment.chain_id, deployment.vault, hash_, time.time)
 
+    def has(self, state: State) -> bool:
+        """Whether the latest batch stands there."""
+        journal = self.journal()
+        try:
+            return [intent.state for intent in journal.intents(1)] == [state]
+        finally:
+            journal.store.close()
+
     def _report(self, outcome: loop.Outcome) -> None:
         self.outcomes.append(outcome)
         self.news.release()
@@ -99,7 +107,8 @@ class Running:
 
     def close(self) -> None:
         self.stop.set()
-        self.thread.join()
+        self.thread.join(30)
+        assert not self.thread.is_alive()
         self.watch.close()
 
 
@@ -304,6 +313,15 @@ def test_a_keeper_that_lost_its_lease_stands_by(live, place):
 
 
 # What became of batches
+
+
+def test_a_keeper_that_is_told_to_stop_parks_a_batch_that_is_not_mined(place, manual_mining):
+    place.configure(interval_seconds=0.01, sending={"timeout_seconds": 3600, "poll_seconds": 0.01})
+    keeper = Running(place.path, place.signer)
+    keeper.wait_for(lambda: keeper.has(State.SIGNED))
+    keeper.close()
+    assert [outcome.status for outcome in keeper.outcomes] == ["sent"]
+    assert "not mined yet, the next tick looks for it" in keeper.outcomes[0].reason
 
 
 def test_a_batch_that_is_final_is_counted_with_its_gas(live, devnet):

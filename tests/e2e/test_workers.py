@@ -6,14 +6,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 import redis_server
 from redis import Redis
+from sqlalchemy import select
 from town import Town
 
 from keeper.config import Config
@@ -24,7 +25,8 @@ from keeper.loop import Keeper, Outcome, Service
 from keeper.ops.alerts import AlertsConfig
 from keeper.ops.health import HealthLimits
 from keeper.ops.watch import Watch
-from keeper.submit.journal import Journal, State, Store
+from keeper.submit.journal import Intent, Journal, State, Store
+from keeper.submit.journal.models import Lease
 from keeper.workers import Dispatcher, Worker, check_shared, dispatch, name_of, portions, work
 
 PATIENCE = 60
@@ -50,12 +52,12 @@ def queue(redis_url) -> Iterator[Redis]:
 def build(devnet: Devnet, tmp_path, monkeypatch, request) -> Callable[..., Town]:
     """Builds a town whose keepers have one journal, in Postgres."""
 
-    def build(**options) -> Town:
+    def build(settings=None, **options) -> Town:
         town = Town(devnet, tmp_path, **options)
         for name, value in town.environment.items():
             monkeypatch.setenv(name, value)
         url = request.getfixturevalue("postgres")().render_as_string(hide_password=False)
-        town.configure(journal=url + "&application_name={mode}")
+        town.configure(journal=url + "&application_name={mode}", **(settings or {}))
         return town
 
     return build
@@ -188,17 +190,11 @@ def test_one_signer_never_has_two_transactions_in_flight(build, devnet, redis_ur
     town = build(keepers=(1, 1, 1))
     drift(devnet)
     keepers = keepers_of(town)
-    inside, most, lock = [0], [0], threading.Lock()
-    submit = Journal.commit
+    committed, commit = [], Journal.commit
 
-    def counted(journal, intent):
-        with lock:
-            inside[0] += 1
-        committed = submit(journal, intent)
-        open_now = journal.open_intent(intent.signer)
-        with lock:
-            most[0] = max(most[0], 0 if open_now is None else 1)
-        return committed
+    def counted(journal, intent, *rest):
+        committed.append(commit(journal, intent, *rest))
+        return committed[-1]
 
     monkeypatch.setattr(Journal, "commit", counted)
     workers = [
@@ -219,7 +215,47 @@ def test_one_signer_never_has_two_transactions_in_flight(build, devnet, redis_ur
     finally:
         devnet.endpoint.request("evm_setAutomine", True)
     assert sum(len(nonces) for nonces in pool.values()) == 1
-    assert inside[0] == 1
+    assert len(committed) == 1
+
+
+def test_workers_whose_vaults_want_the_same_pools_send_one_batch_after_the_other(build, devnet, hands, monkeypatch):
+    """Both look before either has committed, and then commit at the same moment."""
+    town = build(keepers=(1, 2))
+    drift(devnet)
+    looked, look = threading.Barrier(2), Journal._give_way
+
+    def together(*arguments):
+        look(*arguments)
+        with suppress(threading.BrokenBarrierError):
+            looked.wait(2)  # in vain where one waits for the other's transaction
+
+    monkeypatch.setattr(Journal, "_give_way", together)
+    workers = [
+        (Worker([crew], "live", hands.outcomes.append, hands.complaints.append), name_of(crew[0]))
+        for crew in man(keepers_of(town), live=True)
+    ]
+
+    def tick_all():
+        threads = [threading.Thread(target=worker.tick, args=([name],)) for worker, name in workers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    devnet.endpoint.request("evm_setAutomine", False)
+    try:
+        tick_all()
+        pool = devnet.rpc("txpool_content")["pending"]
+    finally:
+        devnet.endpoint.request("evm_setAutomine", True)
+    assert sum(len(nonces) for nonces in pool.values()) == 1
+    assert sorted(outcome.status for outcome in hands.outcomes) == ["hold", "sent"]
+    until(lambda: tick_all() or all(town.batches(index) for index in range(2)), devnet.mine)
+    assert [intents_of(town, index)[0].state in {State.SIGNED, State.MINED, State.DONE} for index in range(2)] == [
+        True
+    ] * 2
+    assert [len(intents_of(town, index)) for index in range(2)] == [1, 1]
+    assert not hands.complaints
 
 
 def test_a_vault_in_the_queue_is_not_queued_again(build, devnet, redis_url, queue):
@@ -267,6 +303,21 @@ def test_one_vault_that_fails_does_not_keep_a_worker_from_the_others(build, hand
     Worker(crews, "live", hands.outcomes.append, hands.complaints.append).tick([name_of(k) for k, _ in crews])
     assert "cannot read the vault" in hands.complaints[0] or "does not answer" in hands.complaints[0]
     assert [outcome.status for outcome in hands.outcomes] == ["hold"]
+
+
+def test_a_batch_that_waits_to_be_mined_keeps_a_worker_from_no_other_vault(build, devnet, hands):
+    town = build({"sending": {"timeout_seconds": 3600}}, keepers=(1, 2))
+    drift(devnet)
+    crews = man(keepers_of(town), live=True)
+    worker = Worker(crews, "live", hands.outcomes.append, hands.complaints.append)
+    devnet.endpoint.request("evm_setAutomine", False)
+    try:
+        thread = threading.Thread(target=worker.tick, args=([name_of(keeper) for keeper, _ in crews],), daemon=True)
+        thread.start()
+        thread.join(PATIENCE)
+    finally:
+        devnet.endpoint.request("evm_setAutomine", True)
+    assert [outcome.status for outcome in hands.outcomes] == ["sent", "hold"]
 
 
 def test_a_worker_leaves_a_signer_to_whoever_has_its_lease(build, hands):
@@ -323,11 +374,13 @@ def test_a_vault_that_no_worker_looks_after_becomes_unhealthy(build, devnet, red
 
 @pytest.fixture
 def processes() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts `keeper` with arguments, in a process that first runs ``before`` and writes its errors to a file."""
     with ExitStack() as running:
 
-        def start(*arguments: str) -> subprocess.Popen[str]:
-            command = [sys.executable, "-c", "from keeper.cli import main; main()", *arguments]
-            process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # noqa: S603
+        def start(*arguments: str, before: str = "", errors: Path | None = None) -> subprocess.Popen[str]:
+            command = [sys.executable, "-c", f"{before}\nfrom keeper.cli import main; main()", *arguments]
+            said = subprocess.PIPE if errors is None else running.enter_context(errors.open("w"))
+            process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=said)  # noqa: S603
             running.callback(process.communicate)
             running.callback(partial(_kill, process))
             return process
@@ -346,31 +399,91 @@ def test_a_worker_that_is_killed_in_the_middle_is_succeeded_by_another(build, de
     town = build(keepers=(1,))
     drift(devnet)
     options = ["--config", str(town.paths[0]), "--queue", redis_url, "--live"]
-    url = Config.load(town.paths[0]).journal_url("live")
-
-    def intents():
-        try:
-            store = Store(url, create=False)
-        except InputError:  # no worker has begun yet
-            return []
-        deployment = town.deployments[0]
-        with closing(store):
-            return Journal(store, 1, deployment.vault, deployment.deployment_block.hash, time.time).intents(10)
-
     devnet.endpoint.request("evm_setAutomine", False)
     try:
         processes("dispatch", *options)
         first = processes("work", *options)
-        until(lambda: any(intent.state == State.SIGNED for intent in intents()))
+        until(lambda: any(intent.state == State.SIGNED for intent in intents_of(town)))
         os.kill(first.pid, signal.SIGKILL)
         first.wait()
         processes("work", *options)
-        until(lambda: any(intent.state == State.DONE for intent in intents()), devnet.mine)
+        until(lambda: any(intent.state == State.DONE for intent in intents_of(town)), devnet.mine)
     finally:
         devnet.endpoint.request("evm_setAutomine", True)
     assert town.batches(0) == 1
-    (done,) = [intent for intent in intents() if intent.state == State.DONE]
+    (done,) = [intent for intent in intents_of(town) if intent.state == State.DONE]
     assert len({attempt.hash for attempt in done.attempts}) == len(done.attempts)
+
+
+SUSPENDED = """
+import os, signal
+from keeper.submit.engine import Engine
+
+work = Engine.{method}
+
+def suspended(self, *arguments):
+    Engine.{method} = work
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return work(self, *arguments)
+
+Engine.{method} = suspended
+"""
+"""A worker that stops itself the first time it comes to a method of its engine."""
+
+
+@pytest.mark.parametrize("method", ["_sign_and_send", "_send"])
+def test_a_worker_that_was_suspended_past_its_lease_sends_nothing_when_it_wakes(  # noqa: PLR0917  fixtures
+    build, devnet, redis_url, queue, processes, method, tmp_path
+):
+    """Suspended with an intent on disk and nothing signed, or with signed bytes on disk and nothing sent."""
+    town = build({"lease_seconds": 10}, keepers=(1,))
+    drift(devnet)
+    options = ["--config", str(town.paths[0]), "--queue", redis_url, "--live"]
+    said = tmp_path / "said"
+    processes("dispatch", *options)
+    first = processes("work", *options, before=SUSPENDED.format(method=method), errors=said)
+    until(lambda: _is_suspended(first.pid), devnet.refresh_feeds)  # which makes a block each time
+    (planned,) = intents_of(town)
+    until(lambda: _lease_of(town).expires_at < time.time())
+    second = processes("work", *options)
+    until(lambda: any(intent.state == State.DONE for intent in intents_of(town)), devnet.refresh_feeds)
+
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(PATIENCE) == 0
+
+    def sent() -> tuple[int, int]:
+        return town.batches(0), devnet.endpoint.quantity("eth_getTransactionCount", planned.signer, "pending")
+
+    before = sent()
+    first.send_signal(signal.SIGCONT)
+    until(lambda: "another keeper has taken over" in said.read_text())
+    assert sent() == before
+    alike = [intent.state for intent in intents_of(town) if intent.vault_nonce == planned.vault_nonce]
+    assert alike.count(State.DONE) == 1  # another one may have been cancelled: many blocks go by here
+
+    # And it is of use again.
+    devnet.move_prices({"LINK": "18", "UNI": "6", "WBTC": "85000"})
+    until(lambda: town.batches(0) > before[0], devnet.refresh_feeds)
+
+
+def intents_of(town: Town, index: int = 0) -> Sequence[Intent]:
+    """Newest first."""
+    deployment = town.deployments[index]
+    try:
+        store = Store(Config.load(town.paths[index]).journal_url("live"), create=False)
+    except InputError:  # no worker has begun yet
+        return []
+    with closing(store):
+        return Journal(store, 1, deployment.vault, deployment.deployment_block.hash, time.time).intents(10)
+
+
+def _lease_of(town: Town) -> Lease:
+    with closing(Store(Config.load(town.paths[0]).journal_url("live"), create=False)) as store, store.read() as session:
+        return session.scalars(select(Lease)).one()
+
+
+def _is_suspended(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def test_both_commands_end_when_told_to(build, redis_url, queue, processes):

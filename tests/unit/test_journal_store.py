@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing
 from typing import Any
 
 import postgres as postgres_server
@@ -20,7 +21,7 @@ from sqlalchemy.pool import NullPool
 
 from keeper.domain import InputError
 from keeper.submit.errors import JournalError, LostLease
-from keeper.submit.journal import Journal, Store, models, reign
+from keeper.submit.journal import Journal, Leases, Store, models, reign
 from keeper.submit.journal import store as store_module
 
 VAULT, BORN = "0x" + "Aa" * 20, "0x" + "01" * 32
@@ -470,3 +471,52 @@ def test_a_postgres_that_went_away_is_one_line_without_the_password(tmp_path, cl
     assert "\n" not in said
     assert postgres_server.PASSWORD not in said
     store.close()
+
+
+class Turn:
+    """A store's turn, which says when somebody wants it."""
+
+    def __init__(self, turn: AbstractContextManager[object]) -> None:
+        self.turn, self.wanted = turn, threading.Event()
+
+    def __enter__(self) -> None:
+        self.wanted.set()
+        self.turn.__enter__()
+
+    def __exit__(self, *raised: Any) -> None:
+        self.turn.__exit__(*raised)
+
+
+def test_a_signer_whose_tick_takes_long_keeps_no_other_signer_from_its_lease(tmp_path, clock):
+    url, leases = f"sqlite:///{tmp_path / 'journal.sqlite'}", Leases()
+    first = leases.take(url, "first", 60, clock)
+    first.turn = turn = Turn(first.turn)
+    taken: list[Store] = []
+
+    def take(name: str) -> threading.Thread:
+        thread = threading.Thread(target=lambda: taken.append(leases.take(url, name, 60, clock)))
+        thread.start()
+        return thread
+
+    with turn.turn:  # as in a tick that waits for its batch
+        again = take("first")
+        assert turn.wanted.wait(30)
+        other = take("second")
+        other.join(30)
+        assert [store.reign.name for store in taken] == ["second"]
+    again.join()
+    other.join()
+    for store in (first, *taken):
+        leases.give_back(store)
+
+
+def test_a_lease_that_was_lost_and_asked_for_again_is_given_back_by_who_had_it(opened, journal_url, clock):
+    leases = Leases()
+    store = leases.take(journal_url, "a", 60, clock)
+    clock.now += 100
+    with closing(Store(journal_url)) as other:
+        reign(other, "a", 60, clock)
+        with pytest.raises(LostLease):
+            leases.take(journal_url, "a", 60, clock)
+        leases.give_back(store)
+        assert leases._held == {}

@@ -8,10 +8,12 @@ import subprocess
 from pathlib import Path
 from typing import get_args
 
+import click
 import pytest
 import yaml
 from prometheus_client import Metric
 
+from keeper.cli import app
 from keeper.ops.alerts import AlertsConfig, What
 from keeper.ops.health import HealthConfig
 from keeper.ops.metrics import Metrics
@@ -30,6 +32,7 @@ EXPRESSIONS = [
     *(target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]),
     *(variable["query"]["query"] for variable in DASHBOARD["templating"]["list"] if variable["type"] == "query"),
 ]
+UNITS = sorted(OPS.glob("*.service"))
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
 
 
@@ -201,20 +204,70 @@ def test_the_container_does_not_run_as_root_and_sends_nothing_unless_told_to():
     assert "--live" not in last.partition("\nCMD ")[2]
 
 
-def test_the_unit_hardens_the_service_and_hands_the_key_over_as_a_credential():
-    unit = configparser.RawConfigParser(strict=False)
-    unit.optionxform = str
-    unit.read(OPS / "ballast.service")
-    service = unit["Service"]
+def section(unit: Path, name: str) -> configparser.SectionProxy:
+    parsed = configparser.RawConfigParser(strict=False)
+    parsed.optionxform = str
+    parsed.read(unit)
+    return parsed[name]
+
+
+def hardening(unit: Path) -> str:
+    return unit.read_text().partition("# Nothing but the network")[2].partition("# A core dump")[0]
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_each_unit_hardens_its_service_like_the_others(unit):
+    service = section(unit, "Service")
     for setting, value in {
         "DynamicUser": "yes",
         "ProtectSystem": "strict",
         "NoNewPrivileges": "yes",
         "Restart": "on-failure",
+        "RestartPreventExitStatus": "2",
         "CapabilityBoundingSet": "",
         "LimitCORE": "0",
     }.items():
         assert service[setting] == value
-    credentials = re.findall(r"^LoadCredential=([\w.]+):", (OPS / "ballast.service").read_text(), re.MULTILINE)
-    assert {"keystore.json", "password"} <= set(credentials)
-    assert set(re.findall(r"CREDENTIALS_DIRECTORY/([\w.]+)", service["ExecStart"])) <= set(credentials)
+    assert hardening(unit) == hardening(OPS / "ballast.service") != ""
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_a_unit_reads_no_credential_that_it_does_not_load(unit):
+    loaded = set(re.findall(r"^LoadCredential=([\w.]+):", unit.read_text(), re.MULTILINE))
+    assert set(re.findall(r"CREDENTIALS_DIRECTORY/([\w.]+)", section(unit, "Service")["ExecStart"])) <= loaded
+
+
+def test_the_keeper_s_unit_hands_the_key_over_as_a_credential_and_the_dispatcher_s_has_none():
+    unit = (OPS / "ballast.service").read_text()
+    assert {"keystore.json", "password"} <= set(re.findall(r"^LoadCredential=([\w.]+):", unit, re.MULTILINE))
+    dispatcher = section(OPS / "ballast-dispatch.service", "Service")
+    assert not {"LoadCredential", "SetCredential"} & set(dispatcher)
+    assert "PASSWORD" not in dispatcher["ExecStart"]
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_a_unit_starts_a_command_that_there_is_with_options_that_it_has(unit, monkeypatch):
+    monkeypatch.setenv("BALLAST_QUEUE", "redis://127.0.0.1:6379")
+    name, *arguments = re.search(r"bin/keeper ([^']+)", section(unit, "Service")["ExecStart"])[1].split()
+    command = app.commands[name]
+    # The files are those of another machine.
+    for parameter in command.params:
+        if isinstance(parameter.type, click.Path):
+            monkeypatch.setattr(parameter, "type", click.STRING)
+    context = command.make_context(name, [argument.strip('"') for argument in arguments])
+    assert context.params["live"] is True
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_systemd_finds_no_fault_with_a_unit(unit, tmp_path):
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not here")
+    copy = tmp_path / unit.name
+    copy.write_text(unit.read_text().replace("/opt/ballast/.venv/bin/keeper", "/bin/true"))
+    command = ["systemd-analyze", "verify", "--man=no", str(copy)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own file
+    assert (said.returncode, said.stderr) == (0, "")
+
+
+def test_the_walkthrough_installs_every_unit():
+    assert [unit.name for unit in UNITS if f"ops/{unit.name}" not in OPERATIONS] == []

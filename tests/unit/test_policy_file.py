@@ -1,8 +1,10 @@
+import json
 from decimal import Decimal
 from typing import get_args
 
 import pytest
 
+from keeper.chain import artifacts
 from keeper.domain import Always, Band, GasUnits, InputError, Policy, load_policy
 from keeper.pools import Pool
 
@@ -18,7 +20,6 @@ def test_the_defaults_are_those_of_the_documentation():
     policy = load_policy("{trigger: {kind: always}, tracking_penalty: 1}")
     assert (policy.slippage, policy.headroom_share) == (Decimal("0.005"), Decimal("0.9"))
     assert policy.gas_price_wei is None
-    assert [policy.gas_units.of(kind) for kind in ("uniswap_v2", "uniswap_v3")] == [70_000, 85_000]
 
 
 def test_yaml_and_json_say_the_same():
@@ -85,4 +86,22 @@ def test_every_field_of_the_policy_says_what_it_means():
 
 @pytest.mark.parametrize("kind", [pool.model_fields["kind"].default for pool in get_args(get_args(Pool)[0])])
 def test_every_kind_of_pool_has_its_units_of_gas(kind):
-    assert GasUnits().of(kind) >= 70_000
+    assert GasUnits().of(kind) >= GasUnits().uniswap_v2
+
+
+MEASURED = json.loads((artifacts.ROOT / "benchmarks" / "gas.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "row", MEASURED["rebalance_proxied_feeds"], ids=lambda row: f"{row['assets']} assets on {row['kind']}"
+)
+def test_the_units_of_gas_cover_every_rebalance_that_was_measured_and_little_more(row):
+    expected = GasUnits().base + row["swaps"] * GasUnits().of(row["kind"])
+    assert row["gas"] <= expected <= 1.1 * row["gas"]
+
+
+@pytest.mark.parametrize("row", MEASURED["executor_swap"], ids=lambda row: row["kind"])
+def test_the_units_of_gas_cover_what_a_kind_of_pool_takes_more_than_a_pair(row):
+    (pair,) = (other for other in MEASURED["executor_swap"] if other["kind"] == "uniswap_v2")
+    more = row["most"] - pair["least"]
+    assert more <= GasUnits().of(row["kind"]) - GasUnits().uniswap_v2 + 1_000 <= more + 2_000

@@ -2,7 +2,7 @@
 
 from keeper.submit.journal.journal import DAY, Journal, Mined, Retention, amounts, reign
 from keeper.submit.journal.models import OPEN, Attempt, Intent, Outcome, State
-from keeper.submit.journal.store import Leases, Reign, Store
+from keeper.submit.journal.store import Leases, NoJournalYet, Reign, Store
 
 __all__ = [
     "DAY",
@@ -12,6 +12,7 @@ __all__ = [
     "Journal",
     "Leases",
     "Mined",
+    "NoJournalYet",
     "Outcome",
     "Reign",
     "Retention",

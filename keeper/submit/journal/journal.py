@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from keeper.domain import Decision, Past, Policy, Snapshot
 from keeper.domain.errors import InputError
-from keeper.submit.errors import JournalError
+from keeper.submit.errors import InTheWay, JournalError
 from keeper.submit.journal import models
 from keeper.submit.journal.models import OPEN, Attempt, Intent, Outcome, Receipt, State, Vault, storable
 from keeper.submit.journal.store import Reign, Store
@@ -264,12 +264,23 @@ class Journal:
             .limit(1)
         )
 
-    def commit(self, intent: Intent) -> Intent:
-        """Write an intent down, before anything of it is signed. Raises `JournalError` while another one is open."""
+    def commit(self, intent: Intent, pools: Collection[str] = (), timestamp: int = 0) -> Intent:
+        """Write an intent down, before anything of it is signed.
+
+        For a batch through ``pools``, planned at the block of this ``timestamp``, no other one that goes through one of
+        them is on its way then, whichever process sends it.
+
+        Raises:
+            InTheWay: another one is.
+            JournalError: another intent of this signer is open.
+        """
         with self.store.write() as session:
             open_id = session.scalar(self._open(intent.signer).with_only_columns(Intent.id))
             if open_id is not None:
                 raise JournalError(f"intent {open_id} of {intent.signer} is still open: there is one at a time")
+            if pools:
+                self.store.alone(session, f"pools:{self._key[0]}")
+                self._give_way(session, pools, intent.created_block, timestamp)
             intent.vault_id = self._own(session)
             intent.state = State.COMMITTED
             intent.created_at = self.now
@@ -337,32 +348,35 @@ class Journal:
                 outcome.intent_id, outcome.at = row.id, self.now
                 session.merge(outcome)
 
-    def ahead(self, block: int, timestamp: int) -> list[tuple[str, Decision]]:
-        """What other vaults of this journal have decided and sent, and a reading of this block does not show yet.
+    def give_way(self, pools: Collection[str], block: int, timestamp: int) -> None:
+        """Raises `InTheWay` while the batch of another vault will move one of these pools.
 
-        It is not mined as far as they know, or in a later block. Left out is what can no longer be executed at
-        ``timestamp``. Addresses of the vaults, and their decisions.
+        That is one that a reading of ``block`` does not show yet: not mined as far as this journal knows, or in a later
+        block. What can no longer be executed at ``timestamp`` does not count.
         """
+        with self.store.read() as session:
+            self._give_way(session, pools, block, timestamp)
+
+    def _give_way(self, session: Session, pools: Collection[str], block: int, timestamp: int) -> None:
         chain_id, vault, _ = self._key
         later = select(Attempt.id).join(Receipt).where(Attempt.intent_id == Intent.id, Receipt.block_number > block)
         sent = and_(Intent.state.in_((State.COMMITTED, State.SIGNED)), Intent.deadline >= timestamp)
-        with self.store.read() as session:
-            rows = session.execute(
-                select(Vault.address, models.Decision.body)
-                .join(Intent, Intent.vault_id == Vault.id)
-                .join(models.Decision, Intent.decision_id == models.Decision.id)
-                .where(
-                    Vault.chain_id == chain_id,
-                    Vault.address != vault,
-                    models.Decision.body.is_not(None),
-                    or_(sent, later.exists()),
-                )
-            ).all()
-        found = []
+        rows = session.execute(
+            select(Vault.address, models.Decision.body)
+            .join(Intent, Intent.vault_id == Vault.id)
+            .join(models.Decision, Intent.decision_id == models.Decision.id)
+            .where(
+                Vault.chain_id == chain_id,
+                Vault.address != vault,
+                models.Decision.body.is_not(None),
+                or_(sent, later.exists()),
+            )
+        ).all()
         for address, body in rows:
             with suppress(ValidationError, zlib.error):  # of another version, which this one cannot read
-                found.append((address, Decision.model_validate_json(_unpack(body or b""))))
-        return found
+                swaps = Decision.model_validate_json(_unpack(body or b"")).swaps
+                if not {swap.pool for swap in swaps}.isdisjoint(pools):
+                    raise InTheWay(f"a batch of the vault {address} is on its way through the same pools")
 
     def intents(self, limit: int) -> Sequence[Intent]:
         """The latest ones of this vault, newest first."""

@@ -53,6 +53,10 @@ _POSTGRES_SETTINGS: Final = {
 }
 
 
+class NoJournalYet(InputError):  # noqa: N818  a state of affairs, not a fault
+    """There is no journal, or one that the next keeper brings up to date: nothing to look at, and nothing wrong."""
+
+
 class Store:
     """One database. Reads need nothing; writes need a lease, and fail once another keeper has taken it."""
 
@@ -63,8 +67,8 @@ class Store:
         is another user, cannot open, nor change the tables under a keeper that runs.
 
         Raises:
-            InputError: the URL is none, the database cannot be reached, or it is not durable; or ``create`` is false
-                and there is no journal there, or one of an older version.
+            InputError: the URL is none, the database cannot be reached, or it is not durable.
+            NoJournalYet: ``create`` is false, and there is no journal there, or one of an older version.
         """
         address = _address(url)
         self.name = address.set(query={}).render_as_string(hide_password=True)
@@ -93,7 +97,7 @@ class Store:
             if _is_current(connection):
                 return
         if not create:
-            raise InputError(f"journal: {self.name} is empty or of an older version; `keeper run` sets it up")
+            raise NoJournalYet(f"journal: {self.name} is empty or of an older version; `keeper run` sets it up")
         with self.engine.begin() as connection:
             _migrate(connection)
 
@@ -145,6 +149,14 @@ class Store:
         with self.queue, _plainly(self.name), self._transaction() as session:
             self.reign.fence(session)
             yield session
+
+    def alone(self, session: Session, about: str) -> None:
+        """Waits until no other transaction is left that is alone about the same, and keeps others waiting in its turn.
+
+        SQLite needs nothing for that: it has one writer at a time.
+        """
+        if not self.is_sqlite:
+            session.execute(text(f"select pg_advisory_xact_lock({_LOCK_NUMBER})"), {"name": about})
 
     @contextmanager
     def control(self) -> Iterator[Session]:
@@ -320,12 +332,20 @@ class Leases:
                     store.close()
                     raise
                 self._held[url, name] = store
-            elif store.reign is not None:
-                with store.turn:
+                self._users[store] = 1
+                return store
+            self._users[store] += 1
+        # Not under the lock: a tick holds its turn for as long as it waits for its batch, and vaults of other signers
+        # must not wait for that.
+        try:
+            with store.turn:
+                if store.reign is not None:
                     store.reign.renew()
                     store.reign.check()
-            self._users[store] += 1
-            return store
+        except BaseException:
+            self.give_back(store)
+            raise
+        return store
 
     def give_back(self, store: Store) -> None:
         """Ends the lease if nobody here needs it any more."""
@@ -369,7 +389,7 @@ def _sqlite(address: URL, create: bool) -> Engine:
     file = Path(address.database or ":memory:")
     if file.name != ":memory:" and not address.query and not file.exists():
         if not create:
-            raise InputError(f"journal: there is none at {file} yet: `keeper run` starts it")
+            raise NoJournalYet(f"journal: there is none at {file} yet: `keeper run` starts it")
         try:
             # Signed transactions are in it. SQLite gives its other two files the same permissions.
             file.parent.mkdir(parents=True, exist_ok=True)
