@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from keeper.domain import Policy
 from keeper.policy.bands import edge_values, half_widths
 from keeper.routing import Plan, Problem
@@ -40,6 +38,6 @@ def towards(problem: Problem, aims: tuple[int, ...]) -> Problem:
     """The problem of getting to ``aims`` (USD WAD by index of the basket) along the cheapest way."""
     furthest = max(abs(aim - value) for aim, value in zip(aims, problem.snapshot.values, strict=True))
     if furthest == 0:
-        return replace(problem, aims=aims)
+        return problem.but(aims=aims)
     urgent = _URGE * problem.nav_usd / to_float(furthest)
-    return replace(problem, aims=aims, covariance=None, tracking_penalty=urgent)
+    return problem.but(aims=aims, covariance=None, tracking_penalty=urgent)
