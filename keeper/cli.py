@@ -77,8 +77,6 @@ app.add_command(sweep)
 app.add_command(dispatch)
 app.add_command(work)
 app.add_command(train)
-app.add_command(dispatch)
-app.add_command(work)
 
 
 @app.command()

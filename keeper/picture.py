@@ -49,7 +49,9 @@ def draw_plan(facts: Snapshot, decision: Decision, plan: Plan, path: Path) -> No
         pair = (swap.token_in, swap.token_out)
         nth, parallel[pair] = parallel[pair], parallel[pair] + 1
         value = swap.amount_in * usd[swap.token_in]
-        bend = (0.1 + 0.14 * (nth // 2)) * (1 if nth % 2 == 0 else -1)
+        # Up or down a column, around what stands between.
+        least = 0.35 if place[swap.token_in][0] == place[swap.token_out][0] else 0.1
+        bend = (least + 0.14 * (nth // 2)) * (1 if nth % 2 == 0 else -1)
         arrow = FancyArrowPatch(
             place[swap.token_in],
             place[swap.token_out],

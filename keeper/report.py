@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from keeper.submit.journal.models import Decision as Decided
 
 _PIPE_WIDTH = 10_000
+_BINDING = 5e-5
+"""USD for a dollar more of a limit; the solver leaves less than that where one does not bind."""
 
 
 def table(*columns: str) -> Table:
@@ -147,7 +149,7 @@ def print_explanation(facts: Snapshot, considered: Considered) -> None:
     print_table(proof)
     names = ("value for value", "loss", "turnover", "progress")
     for name, multiplier in zip(names, certificate.multipliers, strict=False):
-        if multiplier > 0:
+        if multiplier >= _BINDING:
             click.echo(f"the vault's limit on {name} binds: a dollar more of it would be worth ${multiplier:.4f}")
     for entry in considered.left_out:
         click.echo(f"left out: {entry.pool}, {entry.why}")

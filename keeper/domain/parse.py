@@ -36,6 +36,8 @@ def load_policy(text: str, read: Callable[[str], str] | None = None) -> Policy:
         return Policy.model_validate(with_models(_parse(text), read))
     except ValidationError as error:
         raise InputError(f"policy: {explain(error)}") from None
+    except RecursionError:
+        raise InputError("policy: it is nested too deeply, or contains itself") from None
 
 
 def load_decision(text: str) -> Decision:

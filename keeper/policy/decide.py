@@ -42,8 +42,14 @@ from keeper.units import (
 _NEGLIGIBLE = 10**9
 """A gap below NAV over this is rounding."""
 _PLAIN_BENEFIT = Benefit()
-_TIGHTER = tuple(1e-6 * 4**k for k in range(8))
-"""Parts of the limits that are left unused in turn, should rounding carry a plan across one."""
+_TRIALS = 12
+"""How often more of the limits is kept back, should rounding carry a plan across one."""
+_RETURNS = 6
+"""And how often less, once it is more than enough."""
+_CLOSE = 2e-7
+"""What may be lost by that without looking further, as a part of NAV."""
+_HAIR = 1e-11
+"""The least that is kept back then, as a part of NAV."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,22 +212,49 @@ def _at_once(snapshot: Snapshot, reason: str, *, refused: bool = False) -> Consi
 
 
 def _within_limits(problem: Problem) -> tuple[Plan, Violation | None]:
-    """The best plan, and the limit that it would break, if any."""
-    best, limits, violation = optimise(problem), problem.limits, None
-    plan = best
-    if limits is None:
-        return plan, None
-    basket = Basket.of(problem.snapshot)
-    for less in (0.0, *_TIGHTER):
-        if less:
-            plan = _judged_by(problem, optimise(problem.but(limits=_scaled(limits, 1 - less))), best.certificate)
-        if not plan.swaps:
-            return plan, None
-        after = [balance + change for balance, change in zip(basket.balances, plan.changes, strict=True)]
-        violation = check_outcome(basket, basket.measure(after), limits)
-        if violation is None:
+    """The best plan, and the limit that it would break, if any.
+
+    Where rounding carries it across one, so much is kept back of each limit as that takes. It is another amount each
+    time, and where a limit is narrow, a cent too much of it may be worth a hundred dollars.
+    """
+    first, limits = optimise(problem), problem.limits
+    if limits is None or (violation := _violation(first, limits)) is None:
+        return first, None
+
+    def with_reserve(reserve: float) -> tuple[Plan, Violation | None]:
+        plan = _judged_by(problem, optimise(problem.but(reserve=reserve)), first.certificate)
+        return plan, _violation(plan, limits)
+
+    plan, reserve, too_little = first, 0.0, 0.0
+    for trial in range(_TRIALS):
+        too_little = reserve
+        reserve += 2**trial * max(plan.overrun, _HAIR * problem.nav_usd)
+        plan, broken = with_reserve(reserve)
+        if broken is None:
             break
-    return plan, violation
+    else:
+        return first, violation
+    best, enough = plan, reserve
+    for _ in range(_RETURNS):
+        if first.worth - best.worth <= _CLOSE * problem.nav_usd:
+            break
+        reserve = (too_little + enough) / 2
+        plan, broken = with_reserve(reserve)
+        if broken is None:
+            best, enough = max(best, plan, key=lambda plan: plan.worth), reserve
+        else:
+            too_little = reserve
+    # What was found may be to do nothing, because the limits leave less than rounding loses.
+    return (best, None) if best.swaps else (first, violation)
+
+
+def _violation(plan: Plan, limits: Limits) -> Violation | None:
+    """The limit that a plan would break, if any."""
+    if not plan.swaps:
+        return None
+    basket = Basket.of(plan.problem.snapshot)
+    after = [balance + change for balance, change in zip(basket.balances, plan.changes, strict=True)]
+    return check_outcome(basket, basket.measure(after), limits)
 
 
 def _judged_by(problem: Problem, plan: Plan, certificate: Certificate | None) -> Plan:
@@ -245,12 +278,6 @@ def _without_gas(held: Plan) -> Plan | None:
     if violation is not None or not plan.swaps:
         return None
     return _judged_by(problem, plan, held.certificate)
-
-
-def _scaled(limits: Limits, part: float) -> Limits:
-    less = ("max_slippage", "max_batch_loss", "loss_headroom", "turnover_headroom")
-    values = {name: int(getattr(limits, name) * part) for name in less}
-    return limits.model_copy(update=values | {"min_progress": int(limits.min_progress / part) + 1})
 
 
 def _tight(snapshot: Snapshot, policy: Policy) -> Limits | None:
@@ -307,8 +334,15 @@ def _impossible(plan: Plan, violation: Violation | None, own: Problem, without_g
         return f"no plan stays within the vault's limits: of the best one without them, {violation.message}"
     if problem.aims == problem.snapshot.values:
         return "every asset is inside its band: there is nothing to trade"
+    return _nothing_pays(plan, own) if without_gas is None else None
+
+
+def _nothing_pays(plan: Plan, own: Problem) -> str:
+    """Why there is no plan although none is forbidden."""
+    if plan.dropped:
+        return "no trade that pays can be started with what the vault holds"
     too_much = "rebalancing does not pay: the pools take more for any trade than it takes off a tracking penalty of"
-    return f"{too_much} {dollars(-own.hold)}{_drift_needed(own)}" if without_gas is None else None
+    return f"{too_much} {dollars(-own.hold)}{_drift_needed(own)}"
 
 
 def _drift_needed(problem: Problem) -> str:
@@ -325,11 +359,7 @@ def _drift_needed(problem: Problem) -> str:
 def _forbidden(problem: Problem, limits: Limits) -> Violation | None:
     """The limit that forbids what would be best without limits; None if nothing would be."""
     free = optimise(problem.but(limits=None))
-    if free.worth <= problem.hold:
-        return None
-    basket = Basket.of(problem.snapshot)
-    after = [balance + change for balance, change in zip(basket.balances, free.changes, strict=True)]
-    return check_outcome(basket, basket.measure(after), limits)
+    return _violation(free, limits) if free.worth > problem.hold else None
 
 
 def _held(plan: Plan) -> Plan:
@@ -359,7 +389,10 @@ def _notes(plan: Plan, left_out: tuple[LeftOut, ...]) -> str:
     if plan.dropped:
         notes += f"; pools whose trades would need tokens before they come in: {len(plan.dropped)}"
     if plan.certificate is not None and plan.certificate.sated:
-        notes += "; tracking_penalty is so large that value beyond the targets counts as a loss: none is thrown away"
+        notes += (
+            "; tracking_penalty is so large that value beyond the targets counts as a loss; the bound counts it as a"
+            " gain to be rid of more than the pools take"
+        )
     for why in dict.fromkeys(entry.why for entry in left_out):
         notes += f"; pools left out {why}: {sum(entry.why == why for entry in left_out)}"
     if any(getattr(pool, "tick_range", None) is not None for pool in plan.problem.pools):

@@ -60,12 +60,14 @@ class Ledger:
         return self.balances.get(token, 0) + self.change.get(token, 0)
 
     @property
-    def stranded(self) -> bool:
-        """Whether more than rounding is left of a token that should only pass through."""
+    def stranded(self) -> frozenset[str]:
+        """The tokens that should only pass through and of which more than rounding is left."""
         came = Counter[str]()
         for swap in self.swaps:
             came[swap.token_out] += swap.amount_out
-        return any(self.change[token] * _ROUNDING > came[token] for token in came if token not in self.balances)
+        return frozenset(
+            token for token in came if token not in self.balances and self.change[token] * _ROUNDING > came[token]
+        )
 
     def swap(self, trade: Trade, amount_in: int) -> bool:
         """Carry out so much of a trade; whether the pool paid anything."""
@@ -97,15 +99,21 @@ class Ledger:
         return True
 
 
-def carry_out(ledger: Ledger, trades: Sequence[Trade], most_parts: int) -> list[Trade]:
+_FREE: Mapping[str, int] = {}
+
+
+def carry_out(
+    ledger: Ledger, trades: Sequence[Trade], most_parts: int, fixed: Mapping[str, int] = _FREE
+) -> list[Trade]:
     """Order and simulate ``trades`` at the end of ``ledger``, circles in no more than ``most_parts`` partial swaps.
 
-    Amounts are adjusted by rounding, and cut where less came in than was planned.
+    Amounts are adjusted by rounding, and cut where less came in than was planned. ``fixed`` are net changes of assets,
+    raw units: the last trade that spends one of them spends what is left to it.
 
     Returns:
         The trades that were not carried out, or only in part, because what they spend never comes in.
     """
-    return _Run(ledger, trades).run(most_parts)
+    return _Run(ledger, trades, fixed).run(most_parts)
 
 
 class _Run:
@@ -116,9 +124,10 @@ class _Run:
     the last exits form a tree towards the root).
     """
 
-    def __init__(self, ledger: Ledger, trades: Sequence[Trade]) -> None:
+    def __init__(self, ledger: Ledger, trades: Sequence[Trade], fixed: Mapping[str, int]) -> None:
         self.ledger = ledger
         self.trades = trades
+        self.fixed = {token: ledger.change.get(token, 0) + change for token, change in fixed.items()}
         self.left = {place: trade.amount_in for place, trade in enumerate(trades)}
         self.coming = Counter(trade.token_out for trade in trades)
         self.leaving: dict[str, list[int]] = {}
@@ -165,6 +174,8 @@ class _Run:
         token, left = self.trades[k].token_in, self.left[k]
         passed, here = self.ledger.change.get(token, 0), self.ledger.here(token)
         last = k in self.ready and self.leaving[token] == [k]
+        if last and token in self.fixed:
+            return min(passed - self.fixed[token], here)
         if last and (token not in self.ledger.balances or abs(passed - left) * _ROUNDING <= left):
             return passed
         return min(left, here)
@@ -178,9 +189,9 @@ class _Run:
         return min(self.ready, key=lambda k: (self.trades[k].token_in != before, k), default=None)
 
     def next_part(self, *, whole: bool) -> int | None:
-        """In a circle: the largest part of a trade that can be done now, of each token's largest trade.
+        """In a circle: a trade of the token of which most can move on now, its last exit only after all others.
 
-        So what is there goes round in the circle, and is not spent on small trades that lead out of it. If ``whole``,
+        So what is there goes round in the circle, and a large amount does not wait behind a small one. If ``whole``,
         only of trades that can be done at once.
         """
         found, most = None, 0.0
@@ -190,9 +201,11 @@ class _Run:
                 continue
             doable = [k for k in places if self.left[k] <= here] if whole else places
             k = max(doable, key=lambda k: (k != self.last.get(token), self.worth(k)), default=None)
-            part = 0.0 if k is None else min(1.0, here / self.left[k]) * self.worth(k)
-            if part > most:
-                found, most = k, part
+            if k is None:
+                continue
+            movable = min(sum(map(self.worth, doable)), self.worth(k) * here / self.left[k])
+            if movable > most:
+                found, most = k, movable
         return found
 
     def worth(self, k: int) -> float:

@@ -16,7 +16,7 @@ from keeper.routing.integers import Ledger, Trade, carry_out
 from keeper.routing.jit import Floats, Ints
 from keeper.routing.market import Market
 from keeper.routing.selection import Selection, select
-from keeper.routing.solver import Goal, Solution, slope
+from keeper.routing.solver import Goal, Solution, slope, tokens_at
 from keeper.units import WAD, mul_div, to_float, value_of, value_of_up
 
 _ROUNDS = 24
@@ -31,6 +31,10 @@ _WORTHLESS = 1e-60
 """Dollars per raw unit of a token that nothing leads to: a pool full of it is worth nothing."""
 _SATED = 1e-6
 """A dollar of an asset that is worth less than this is not wanted."""
+_HALVINGS = 12
+"""How often another answer is tried to how much more a dollar must be worth for nothing to be thrown away."""
+_STILL = 1e-8
+"""An asset that changes by less than this part of the basket's value, or comes so near to a bound, is to be there."""
 _DUST = 1e-12
 """A trade below this part of the basket's value is rounding of the solver."""
 
@@ -41,10 +45,10 @@ class Problem:
 
     ``pools`` are those to route through. ``gains`` says what a dollar (by the oracle) of an asset is worth, 1 if
     absent. ``covariance`` weighs the distances by index of the basket, shape (assets, assets); None for the identity.
-    ``gas_price`` is in wei per unit of gas; ``limits`` are to be used to the full. ``aims`` are values to come
-    near to in place of the targets, USD WAD by index of the basket, each between what is held and the target. NAV must
-    not be zero. Where the plan is not to be ``thorough``, pools that do not earn their gas are left out one by one and
-    no better set is sought: for estimates.
+    ``gas_price`` is in wei per unit of gas; ``limits`` are to be used to the full, but for ``reserve`` USD of each,
+    which is for what rounding loses. ``aims`` are values to come near to in place of the targets, USD WAD by index of
+    the basket, each between what is held and the target. NAV must not be zero. Where the plan is not to be
+    ``thorough``, pools that do not earn their gas are left out one by one and no better set is sought: for estimates.
     """
 
     snapshot: Snapshot
@@ -53,16 +57,17 @@ class Problem:
     gas_units: GasUnits
     gas_price: int
     limits: Limits | None = None
+    reserve: float = 0.0
     covariance: Floats | None = None
     gains: Mapping[str, float] | None = None
     aims: tuple[int, ...] | None = None
     thorough: bool = True
 
     def but(self, **changes: Any) -> Problem:
-        """This problem with other values, of the same pools and snapshot: what was computed of those stays."""
+        """The same with other numbers, not other facts or pools: what the solver sees of those is made only once."""
         other = replace(self, **changes)
-        kept = ("nav_usd", "unit_values", "market", "routable", "unreached")
-        other.__dict__.update({name: self.__dict__[name] for name in kept if name in self.__dict__})
+        made = ("nav_usd", "unit_values", "market", "routable", "unreached")
+        vars(other).update({name: vars(self)[name] for name in made if name in vars(self)})
         return other
 
     @cached_property
@@ -162,8 +167,8 @@ class Problem:
         touched = {int(place) for place in (*market.a[on], *market.b[on])}
         return tuple(asset.token for place, asset in enumerate(self.snapshot.vault.assets) if place not in touched)
 
-    def goal(self) -> Goal:
-        """The problem as the solver takes it."""
+    def goal(self, margin: float = _MARGIN) -> Goal:
+        """The problem as the solver takes it, by a part ``margin`` inside the limits; with 0 as the vault judges it."""
         market, vault = self.market, self.snapshot.vault
         n, count = len(market.tokens), len(vault.assets)
         gain, excess, low, high = np.ones(n), np.zeros(n), np.zeros(n), np.zeros(n)
@@ -181,23 +186,27 @@ class Problem:
                 low[i], high[i] = -held, np.inf
             else:
                 # Two raw units short of the target, so that rounding does not pass it.
-                room = max(abs(excess[i]) * (1 - _MARGIN) - 2 * self.unit_values[asset.token], 0.0)
+                short = 2 * self.unit_values[asset.token] if margin else 0.0
+                room = max(abs(excess[i]) * (1 - margin) - short, 0.0)
                 low[i], high[i] = (-min(room, held), 0.0) if value > 0 else (0.0, room)
-        rows, bounds = self._rows(n, low, high)
+        rows, bounds = self.limit_rows(low, high, margin)
         return Goal(self.nav_usd, gain, excess, low, high, penalty, rows, bounds)
 
-    def _rows(self, n: int, low: Floats, high: Floats) -> tuple[Floats, Floats]:
-        """The vault's limits on a batch, which are linear while no asset moves away from its target or across it."""
+    def limit_rows(self, low: Floats, high: Floats, margin: float = _MARGIN) -> tuple[Floats, Floats]:
+        """The vault's limits on trades (nominal dollars) between ``low`` and ``high``, as in `Goal`; shape (n,) each.
+
+        They are linear while no asset can both rise and fall.
+        """
         limits = self.limits
         if limits is None:
-            return np.zeros((0, n)), np.zeros(0)
+            return np.zeros((0, len(low))), np.zeros(0)
         sold, bought = (low < 0).astype(float), (high > 0).astype(float)
-        fair = -bought - sold * (1 - to_float(limits.max_slippage) * (1 - _MARGIN))
-        loss = to_float(min(limits.max_batch_loss, limits.loss_headroom)) * (1 - _MARGIN)
-        turnover = to_float(limits.turnover_headroom) * (1 - _MARGIN)
-        progress = to_float(limits.min_progress) * (1 + _MARGIN)
+        fair = -bought - sold * (1 - to_float(limits.max_slippage) * (1 - margin))
+        loss = to_float(min(limits.max_batch_loss, limits.loss_headroom)) * (1 - margin)
+        turnover = to_float(limits.turnover_headroom) * (1 - margin)
+        progress = to_float(limits.min_progress) * (1 + margin)
         rows = np.array([fair, -sold - bought, bought - sold, sold - bought])
-        return rows, np.array([0.0, loss, turnover, -progress]) * self.nav_usd
+        return rows, np.array([0.0, loss, turnover, -progress]) * self.nav_usd - self.reserve
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +216,8 @@ class Certificate:
     ``objective`` and ``bound`` in USD; ``dual`` the shadow price of each token over its oracle price (USD for one whole
     token, where the oracle has none); ``multipliers`` those of the vault's limits: value for value, loss, turnover,
     progress. ``structural`` is the part of the gap that comes from using only one pair of a pool with many. ``sated``
-    says that the bound counts throwing value away as a gain, which no plan does.
+    says that some asset is worth nothing at the optimum, and that the bound counts it as a gain to be rid of more of it
+    than the pools take.
     """
 
     objective: float
@@ -269,6 +279,14 @@ class Plan:
         return self.problem.tracking(self.excess)
 
     @property
+    def overrun(self) -> float:
+        """How far the plan goes beyond the limits of its problem, USD; 0 if it does not."""
+        psi = np.array([to_float(value) for value in self.values])
+        # What rounding moves the wrong way counts too.
+        rows, bounds = self.problem.limit_rows(np.minimum(psi, 0), np.maximum(psi, 0))
+        return float((rows @ psi - bounds).max(initial=0.0))
+
+    @property
     def gas_units(self) -> int:
         """Units of gas for the whole batch; none without swaps."""
         if not self.swaps:
@@ -304,42 +322,79 @@ def optimise(problem: Problem) -> Plan:
     the rest of the problem is solved again from there. The plan is only as exact about the limits as floats are: see
     `keeper.policy`.
     """
-    allowed = problem.routable
-    goal, toll = problem.goal(), problem.toll
+    goal = problem.goal()
+    first = select(problem.market, goal, problem.routable, problem.toll, thorough=problem.thorough)
+    best = _carried_out(problem, goal, first)
+    if _worthless(problem, first):
+        best = max(best, _thrifty(problem), key=lambda plan: plan.worth)
+    return replace(best, certificate=_certificate(best, first))
+
+
+def _worthless(problem: Problem, selection: Selection) -> bool:
+    """Whether the shadow prices are too near zero to tell what to trade for what."""
+    return _sated(problem, selection) or not selection.solution.settled
+
+
+def _thrifty(problem: Problem) -> Plan:
+    """The plan where a dollar more is worth just as much as it takes for every asset to be worth something.
+
+    Where all assets that routes lead to are worth nothing, their prices do not tell what to trade for what.
+    """
+    market, allowed, toll = problem.market, problem.routable, problem.toll
+    found: tuple[Goal, Selection] | None = None
+    too_little, more = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        goal = problem.goal().wanting(more)
+        selection = select(market, goal, allowed, toll, thorough=problem.thorough)
+        if _worthless(problem, selection):
+            too_little = more
+        else:
+            found, enough = (goal, selection), more
+        more = 4 * more if found is None else (too_little + enough) / 2
+    return Plan(problem) if found is None else _carried_out(problem, *found)
+
+
+def _carried_out(problem: Problem, goal: Goal, selection: Selection) -> Plan:
+    """The plan that comes of ``selection``, the best one for ``goal``; without a certificate."""
+    allowed, toll = problem.routable, problem.toll
     ledger = Ledger(
         {pool.name: pool for pool in problem.pools},
         {asset.token: asset.balance for asset in problem.snapshot.vault.assets},
     )
-    first = select(problem.market, goal, allowed, toll, thorough=problem.thorough)
-    selection, market, stuck = first, problem.market, allowed.copy()
-    if _sated(problem, first):
-        goal = goal.unsated()
-        selection = select(market, goal, allowed, toll, thorough=problem.thorough)
+    market, wanted, stuck = problem.market, goal, allowed.copy()
     best = Plan(problem)
     for _ in range(_ROUNDS):
         trades, curves = _trades(problem, market, selection.solution)
-        trial, plan, undone = _simulated(problem, ledger, trades)
-        improved = plan.swaps and not trial.stranded and plan.worth > best.worth + _WORTHWHILE * problem.nav_usd
+        trial, plan, undone = _simulated(problem, ledger, trades, _fixed(problem, market, wanted, selection.solution))
+        stranded = trial.stranded
+        improved = plan.swaps and not stranded and plan.worth > best.worth + _WORTHWHILE * problem.nav_usd
         if improved:
             best, ledger = plan, trial
-        if not undone and (not improved or (stuck == allowed).all()):
+        elif undone and not best.swaps:
+            best = replace(best, dropped=plan.dropped)
+        # Where something is stranded, what was to lead on cannot.
+        failed = [trade in undone or trade.token_out in stranded for trade in trades]
+        if not any(failed) and (not improved or (stuck == allowed).all()):
             break
         if improved:
             stuck = allowed.copy()
             market = Market.of(tuple(ledger.pools[pool.name] for pool in problem.pools), problem.unit_values)
         else:
-            stuck[[curve for trade, curve in zip(trades, curves, strict=True) if trade in undone]] = 0
+            stuck[[curve for curve, lost in zip(curves, failed, strict=True) if lost]] = 0
         done = np.array([float(ledger.change.get(token, 0)) for token in market.tokens]) * market.scale
-        selection = select(market, goal.after(done), stuck, toll, thorough=problem.thorough)
-    return replace(best, certificate=_certificate(best, first))
+        wanted = goal.after(done)
+        selection = select(market, wanted, stuck, toll, thorough=problem.thorough)
+    return best
 
 
-def _simulated(problem: Problem, ledger: Ledger, trades: list[Trade]) -> tuple[Ledger, Plan, list[Trade]]:
+def _simulated(
+    problem: Problem, ledger: Ledger, trades: list[Trade], fixed: Mapping[str, int]
+) -> tuple[Ledger, Plan, list[Trade]]:
     """The books after ``trades``, the plan they make, and what could not be done; circles only if they pay."""
 
     def simulated(parts: int) -> tuple[Ledger, Plan, list[Trade]]:
         trial = ledger.copy()
-        undone = carry_out(trial, trades, parts)
+        undone = carry_out(trial, trades, parts, fixed)
         plan = Plan(problem, tuple(trial.swaps), trial.sent, trial.change, tuple(trade.pool for trade in undone))
         return trial, plan, undone
 
@@ -350,13 +405,29 @@ def _simulated(problem: Problem, ledger: Ledger, trades: list[Trade]) -> tuple[L
     return best
 
 
+def _fixed(problem: Problem, market: Market, goal: Goal, solution: Solution) -> dict[str, int]:
+    """Net changes that rounding may not pass, raw units: of assets that are to stay as they are, or go to a bound."""
+    net, used = np.zeros(len(market.tokens)), solution.used
+    forwards = solution.ways[used] > 0
+    np.subtract.at(net, np.where(forwards, market.a[used], market.b[used]), solution.amounts_in[used])
+    np.add.at(net, np.where(forwards, market.b[used], market.a[used]), solution.amounts_out[used])
+    least = _STILL * problem.nav_usd
+    return {
+        asset.token: 0 if abs(net[i]) <= least else round(net[i] / market.scale[i])
+        for i, asset in enumerate(problem.snapshot.vault.assets)
+        if min(abs(net[i]), abs(net[i] - goal.low[i]), abs(net[i] - goal.high[i])) <= least
+    }
+
+
 def _trades(problem: Problem, market: Market, solution: Solution) -> tuple[list[Trade], list[int]]:
     """What the curves do, in raw units, the largest first; and each one's curve."""
     found = []
     for e in solution.used:
         i, j = (market.a[e], market.b[e]) if solution.ways[e] > 0 else (market.b[e], market.a[e])
-        amount = round(solution.amounts_in[e] / market.scale[i])
-        value = float(solution.nu[i] * solution.amounts_in[e])
+        # Down: where a pool takes no more than is planned, nothing of what comes in for it may be left over.
+        amount = int(solution.amounts_in[e] / market.scale[i])
+        # By the dearer side: what is sold because it is too much has no price.
+        value = float(max(solution.nu[i] * solution.amounts_in[e], solution.nu[j] * solution.amounts_out[e]))
         if amount > 0 and value > _DUST * problem.nav_usd:
             trade = Trade(market.pools[market.pool[e]].name, market.tokens[i], market.tokens[j], amount, value)
             found.append((solution.amounts_in[e], int(e), trade))
@@ -368,7 +439,12 @@ def _certificate(plan: Plan, selection: Selection) -> Certificate:
     problem = plan.problem
     base = problem.gas_usd(problem.gas_units.base)
     at = selection.bound_at
-    bound = max(problem.hold, selection.bound - base)
+    kept_clear = 0.0
+    if problem.limits is not None:
+        # What the solver kept clear of the limits, a plan may use: it counts.
+        exact, inside = problem.goal(margin=0), problem.goal()
+        kept_clear = tokens_at(exact, at.nu, at.multipliers) - tokens_at(inside, at.nu, at.multipliers)
+    bound = max(problem.hold, selection.bound + kept_clear - base)
     snapshot, market = problem.snapshot, problem.market
     prices = at.nu.copy()
     steepness = slope(problem.penalty, np.array([to_float(value) for value in problem.excess]))

@@ -44,12 +44,17 @@ class _Search:
         self.least_gain = _NEGLIGIBLE * goal.nav
         # What is worth less than doing nothing, or less than the best so far, need not be solved to the end.
         self.whole = solve(market, goal, allowed, floor=goal.worth(np.zeros(len(goal.gain))))
+        self.seen = {allowed.tobytes(): self.whole}
         value, bound = self.judge(self.whole)
         self.best = Selection(self.whole, value, bound, self.whole)
 
     def look(self, on: Ints, start: Solution, tolls: float = 0.0) -> Solution:
         """Solve for one set, which costs so much at least, and learn from it."""
-        solution = solve(self.market, self.goal, on, start, floor=self.best.value + tolls)
+        floor = self.best.value + tolls
+        solution = self.seen.get(on.tobytes())
+        if solution is not None and (not solution.hopeless or solution.value < floor):
+            return solution
+        solution = self.seen[on.tobytes()] = solve(self.market, self.goal, on, start, floor=floor)
         if solution.hopeless:
             return solution
         value, bound = self.judge(solution)

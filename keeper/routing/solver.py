@@ -59,13 +59,9 @@ class Goal:
             bounds=self.bounds - self.rows @ done,
         )
 
-    def unsated(self) -> Goal:
-        """The same where no distance from the targets is so large that more value would count as a loss.
-
-        What a dollar is worth is raised by what the furthest asset loses by one, so nothing is thrown away.
-        """
-        steepest = float(slope(self.penalty, self.excess)[self.low < self.high].max(initial=0.0))
-        return replace(self, gain=self.gain + steepest)
+    def wanting(self, more: float) -> Goal:
+        """The same where a dollar is worth ``more`` dollars more, of whatever it is: so less of an asset is no gain."""
+        return replace(self, gain=self.gain + more)
 
     def worth(self, psi: Floats) -> float:
         """The objective of net trades ``psi``, gas aside."""
@@ -142,6 +138,14 @@ def solve(
         ways, amounts_in, amounts_out, earned,
     )  # fmt: skip
     return Solution(value, nu, multipliers, psi, on, ways, amounts_in, amounts_out, earned, steps, imbalance / goal.nav)
+
+
+def tokens_at(goal: Goal, nu: Floats, multipliers: Floats) -> float:
+    """The part of the dual at ``nu`` and ``multipliers`` that is not the curves' own."""
+    n = len(nu)
+    c = goal.gain - nu - multipliers @ goal.rows
+    most = kernels.respond(c, goal.excess, goal.low, goal.high, goal.penalty, 0.0, np.zeros(n), np.zeros((n, n)))
+    return most + float(multipliers @ goal.bounds)
 
 
 def tokens_part(market: Market, goal: Goal, nu: Floats) -> float:

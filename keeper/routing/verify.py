@@ -18,7 +18,7 @@ def upper_bound(problem: Problem, dual: Mapping[str, float]) -> float:
     Raises:
         ValueError: a price is not above zero although the token can be traded.
     """
-    market, goal = problem.market, problem.goal()
+    market, goal = problem.market, problem.goal(margin=0)
     decimals = {token: problem.snapshot.token[token].decimals for token in market.tokens}
     unreached = set(problem.unreached)
     nu = np.ones(len(market.tokens))

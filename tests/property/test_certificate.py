@@ -33,7 +33,7 @@ class Judged(NamedTuple):
     achieved: float
     bound: float
     recomputed: float
-    sated: bool
+    unwanted: float
     dropped: int
 
 
@@ -53,7 +53,7 @@ def judged(seed: int) -> Judged | None:
         objective_usd(facts, asked, replayed(facts, found.decision)) / nav,
         certificate.upper_bound_usd / nav,
         recomputed_bound(facts, asked, certificate.dual) / nav,
-        found.plan.certificate.sated,
+        unwanted_usd(facts, asked, found.decision) / nav,
         len(found.plan.dropped),
     )
 
@@ -63,6 +63,33 @@ def slack_usd(facts: Snapshot, decision: Decision) -> float:
     units = {token: price / 10 ** facts.token[token].decimals for token, price in decision.certificate.dual.items()}
     passing = sum(unit for token, unit in units.items() if token not in facts.asset)
     return HUNDREDTH_OF_A_BP * facts.nav / WAD + (raw_units_usd(facts) + passing) * max(1, len(decision.swaps))
+
+
+def shadow_slack_usd(facts: Snapshot, decision: Decision) -> float:
+    """As `slack_usd`, where a limit that binds makes a raw unit worth more than its price."""
+    dual = decision.certificate.dual
+    worth = {asset.token: dual[asset.token] * asset.price / WAD for asset in facts.vault.assets}
+    units = sum(price / 10 ** facts.token[token].decimals for token, price in {**dual, **worth}.items())
+    return HUNDREDTH_OF_A_BP * facts.nav / WAD + units * max(1, len(decision.swaps))
+
+
+def unwanted_usd(facts: Snapshot, asked: Policy, decision: Decision) -> float:
+    """What the bound gains by throwing away, in assets of no worth, what no pool takes: a square of what is left over.
+
+    kappa must be above 1 for that: an asset is worth nothing where it stands NAV over kappa above its target.
+    """
+    nav, dual, change = facts.nav / WAD, decision.certificate.dual, replayed(facts, decision)
+    lost = 0.0
+    for asset in facts.vault.assets:
+        if asset.token in routed(facts) and dual[asset.token] < 1e-6:
+            unit = asset.price / 1e18 / 10 ** facts.token[asset.token].decimals
+            left = (asset.balance + change[asset.token]) * unit - asset.target_weight / 1e18 * nav
+            lost += asked.tracking_penalty / (2 * nav) * (left - nav / asked.tracking_penalty) ** 2
+    return lost
+
+
+def routed(facts: Snapshot) -> set[str]:
+    return {token for pool in facts.pools for token in pool.tokens}
 
 
 def replayed(facts: Snapshot, decision: Decision) -> Counter[str]:
@@ -145,13 +172,13 @@ def all_judged() -> list[tuple[int, Judged]]:
 
 
 def test_the_gap_is_a_hundredth_of_a_basis_point():
-    """Except where the bound counts throwing value away as a gain: with a large penalty, a few in a thousand."""
+    """Of all graphs; in a few of a thousand an asset is too much for the pools and worth nothing: that apart."""
     every = all_judged()
-    sated = [seed for seed, one in every if one.sated]
-    wide = [(seed, one.gap * 1e4, one.dropped) for seed, one in every if one.gap > one.slack and not one.sated]
-    print(f"{len(every)} solved, {len(sated)} sated: {sated}, beyond 0.01 bp (seed, bp, dropped): {wide}")
+    unwanted = {seed: one.unwanted * 1e4 for seed, one in every if one.unwanted > one.slack}
+    wide = [(seed, one.gap * 1e4, one.dropped) for seed, one in every if one.gap > one.slack + one.unwanted]
+    print(f"{len(every)} solved, bp of what nobody takes: {unwanted}, beyond 0.01 bp (seed, bp, dropped): {wide}")
     assert wide == []
-    assert len(sated) <= 0.01 * GRAPHS
+    assert len(unwanted) <= 0.01 * GRAPHS
     assert len(every) > 0.9 * GRAPHS
 
 
@@ -252,30 +279,46 @@ def with_gas(asked: Policy, usd_per_hop: float) -> Policy:
     return Policy.model_validate(asked.model_dump(mode="json") | {"gas_price_wei": price, "gas_units": units})
 
 
+def headroom(share: int) -> Limits:
+    """A vault's limits with one part in so many of its budgets left."""
+    return LIMITS.model_copy(update={"turnover_headroom": WAD // share, "loss_headroom": WAD // 50 // share})
+
+
 def by_brute_force(found: Considered, usd_per_hop: float) -> float:
-    """The best over all sets of pools, before rounding."""
+    """The best over all sets of pools, before rounding; a set without a plan within the limits does not count."""
     problem = found.plan.problem
     market, goal = problem.market, problem.goal()
     best, last = problem.hold, None
     for chosen in range(1, 2**market.size):
         on = np.array([chosen >> place & 1 for place in range(market.size)], dtype=np.int64) * problem.routable
-        last = solve(market, goal, on, last)
-        best = max(best, last.value - usd_per_hop * (1 + len(last.used)))
+        solution = solve(market, goal, on, last)
+        if solution.settled:
+            last = solution
+            best = max(best, solution.value - usd_per_hop * (1 + len(solution.used)))
     return best
 
 
 @pytest.mark.parametrize("usd_per_hop", [1, 10, 50, 200])
 @pytest.mark.parametrize("seed", range(4))
-def test_with_gas_no_set_of_pools_is_better(seed, usd_per_hop):
+@pytest.mark.parametrize("share", [None, 1, 5, 25])
+def test_with_gas_no_set_of_pools_is_better(seed, usd_per_hop, share):
+    """Without limits, and with ever narrower ones."""
     facts, asked = graph(
-        seed, tokens=5, assets=4, pools=8, nav=(3e4, 3e5, 3e6, 3e7)[seed], penalty=0.3, depth=(1e5, 1e8)
+        seed,
+        tokens=5,
+        assets=4,
+        pools=8,
+        nav=(3e4, 3e5, 3e6, 3e7)[seed],
+        penalty=0.3,
+        depth=(1e5, 1e8),
+        limits=None if share is None else headroom(share),
     )
     asked = with_gas(asked, usd_per_hop)
     found = consider(facts, asked)
     best = by_brute_force(found, usd_per_hop)
     certificate = found.decision.certificate
     assert certificate.upper_bound_usd >= best - 1e-9 * facts.nav / WAD
-    assert certificate.objective_usd >= best - slack_usd(facts, found.decision)
+    assert certificate.objective_usd >= best - shadow_slack_usd(facts, found.decision)
 
 
 # Limits
@@ -286,36 +329,73 @@ LIMITED = int(os.environ.get("BALLAST_LIMITED_GRAPHS", "200"))
 
 def limited(seed: int) -> tuple[Snapshot, Policy]:
     """A graph with a vault of wide, narrower, narrow or hardly any headroom."""
-    share = (1, 4, 20, 100)[seed % 4]
-    limits = Limits.model_validate(
-        LIMITS.model_dump(mode="json")
-        | {"turnover_headroom": str(WAD // share), "loss_headroom": str(WAD // 50 // share)}
-    )
-    return graph(seed, limits=limits, penalty=0.3, pools=40)
+    return graph(seed, limits=headroom((1, 4, 20, 100)[seed % 4]), penalty=0.3, pools=40)
+
+
+def check_limited(seed: int) -> str:
+    """What was decided on one graph, once the guard and the certificate are checked."""
+    facts, asked = limited(seed)
+    found = consider(facts, asked)
+    certificate = found.decision.certificate
+    if found.decision.action == "rebalance":
+        limits = facts.vault.limits
+        change = replayed(facts, found.decision)
+        basket = Basket.of(facts)
+        outcome = basket.measure([asset.balance + change[asset.token] for asset in facts.vault.assets])
+        assert check_drift(basket, limits) is None, seed
+        assert check_outcome(basket, outcome, limits) is None, seed
+    if certificate is not None:
+        assert certificate.objective_usd >= found.plan.problem.hold, seed
+        assert certificate.gap_usd <= slack_usd(facts, found.decision), seed
+        recomputed = upper_bound(found.plan.problem, certificate.dual)
+        assert recomputed <= certificate.upper_bound_usd + 1e-9 * facts.nav / WAD, seed
+    return found.decision.action
 
 
 def test_with_limits_every_plan_passes_the_guard_and_its_gap_is_against_the_limited_optimum():
-    actions = Counter[str]()
-    for seed in range(LIMITED):
-        facts, asked = limited(seed)
-        found = consider(facts, asked)
-        certificate = found.decision.certificate
-        actions[found.decision.action] += 1
-        if found.decision.action == "rebalance":
-            limits = facts.vault.limits
-            change = replayed(facts, found.decision)
-            basket = Basket.of(facts)
-            outcome = basket.measure([asset.balance + change[asset.token] for asset in facts.vault.assets])
-            assert check_drift(basket, limits) is None, seed
-            assert check_outcome(basket, outcome, limits) is None, seed
-        if certificate is not None:
-            assert certificate.objective_usd >= found.plan.problem.hold, seed
-            assert certificate.gap_usd <= slack_usd(facts, found.decision), seed
-            assert (
-                upper_bound(found.plan.problem, certificate.dual)
-                <= certificate.upper_bound_usd + 1e-9 * facts.nav / WAD
-            )
+    actions = Counter(check_limited(seed) for seed in range(LIMITED))
     assert actions["rebalance"] > 0.7 * LIMITED
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(544, id="what rounding loses is what the limit leaves"),
+        pytest.param(634, id="a trade too small to go on from"),
+    ],
+)
+def test_with_limits_rounding_costs_no_more_than_rounding(seed):
+    assert check_limited(seed) == "rebalance"
+
+
+def test_where_a_cent_of_a_limit_is_worth_dollars_no_more_is_kept_back_than_rounding_needs():
+    """One raw unit is eight cents, and a cent more of value for value would be worth three dollars."""
+    facts, asked = graph(
+        309,
+        tokens=5,
+        assets=4,
+        pools=7,
+        nav=150_577,
+        penalty=0.98789,
+        depth=(1e5, 1e8),
+        noise=0.003,
+        limits=headroom(4),
+    )
+    found = consider(facts, with_gas(asked, 200))
+    assert max(found.plan.certificate.multipliers) > 250
+    assert found.decision.certificate.gap_usd <= shadow_slack_usd(facts, found.decision)
+
+
+@pytest.mark.parametrize("seed", [13, 304, 538])
+def test_rounding_carries_no_asset_past_its_target_or_away_from_it(seed):
+    """Neither one that is sold down to its target nor one that only passes through; a raw unit is up to five cents."""
+    facts, asked = limited(seed)
+    change = replayed(facts, decide(facts, asked))
+    basket = Basket.of(facts)
+    for asset, value, target in zip(facts.vault.assets, basket.values, basket.target_values, strict=True):
+        moved = change[asset.token] * asset.price // 10 ** facts.token[asset.token].decimals
+        wrong = moved - max(target - value, 0) if moved > 0 else -moved - max(value - target, 0)
+        assert wrong <= basket.nav // 10**9
 
 
 def test_with_limits_the_optimum_is_that_of_a_cone_program():

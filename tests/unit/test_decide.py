@@ -3,7 +3,8 @@ import re
 from itertools import pairwise
 
 import pytest
-from builders import LIMITS, LINK, POOLS, UNI, USDC, WBTC, WETH, policy, snapshot, v2_pool
+from builders import LIMITS, LINK, POOLS, UNI, USDC, WBTC, WETH, policy, snapshot, v2_pool, v3_pool
+from graphs import objective_usd
 
 from keeper.domain import Decision, InputError, Snapshot
 from keeper.policy import consider, decide
@@ -319,6 +320,47 @@ def test_without_limits_a_plan_takes_what_pools_pay_beyond_the_oracle():
     assert free.certificate.objective_usd > 0
     assert free.estimate.drift_after > free.estimate.drift_before
     assert guarded.estimate.drift_after <= guarded.estimate.drift_before
+
+
+def test_the_bound_counts_all_that_the_vault_would_allow():
+    """One dear pool, and value for value binds: a plan to the last wei of it is worth no more than the bound."""
+    pool = v2_pool(1, USDC, WETH, 1e7, fee_pips=17_000)
+    question = facts({USDC: (1.0, 0.0), WETH: (0.0, 1.0)}, (pool,))
+    asked = policy(tracking_penalty=5, headroom_share="1")
+    certificate = decide(question, asked).certificate
+    allowed, forbidden = 0, question.vault.assets[0].balance
+    basket = Basket.of(question)
+    while forbidden - allowed > 1:
+        middle = (allowed + forbidden) // 2
+        bought, _ = pool.swap(USDC.address, WETH.address, middle)
+        after = basket.measure([basket.balances[0] - middle, bought])
+        fair = after.bought * WAD >= after.sold * (WAD - LIMITS.max_slippage)
+        allowed, forbidden = (middle, forbidden) if fair else (allowed, middle)
+    bought, _ = pool.swap(USDC.address, WETH.address, allowed)
+    objective = objective_usd(question, asked, {USDC.address: -allowed, WETH.address: bought})
+    assert objective > certificate.objective_usd
+    assert certificate.upper_bound_usd >= objective - 1e-9 * 1e6
+    assert certificate.gap_usd < 1e-6 * 1e6
+
+
+@pytest.mark.parametrize("slippage", [WAD // 100, WAD // 50], ids=["prices too near to zero", "prices of zero"])
+def test_within_limits_what_is_far_too_much_is_sold_at_a_fair_price(slippage):
+    """A dollar less of it is a gain, so all shadow prices are near zero, which tells nothing of what to buy with it."""
+    basket = {WETH: (0.6, 0.0), USDC: (0.2, 0.5), LINK: (0.2, 0.5)}
+    limits = LIMITS.model_copy(update={"turnover_headroom": WAD // 8, "max_slippage": slippage})
+    pools = (v3_pool(1, USDC, WETH, 1e7, widths=(10,)), v3_pool(2, WETH, LINK, 1e7, widths=(10,)))
+    decision = decide(facts(basket, pools, limits=limits), policy(tracking_penalty=10))
+    assert {buy.token for buy in decision.buys} == {USDC.address, LINK.address}
+    # The bound would have 0.3% of what is sold, the pools' fee, thrown away with it.
+    assert decision.certificate.gap_usd < 2e-4 * 1e6
+
+
+def test_a_circle_that_pays_but_cannot_be_started_is_held_and_said():
+    """The vault has only UNI, which no pool trades."""
+    dear = v2_pool(2, USDC, WETH, 1e7).model_copy(update={"reserve0": USDC.amount(6e6)})
+    circle = facts({USDC: (0.0, 0.5), UNI: (1.0, 0.5)}, (v2_pool(1, USDC, WETH, 1e7), dear), limits=None)
+    reason = decide(circle, policy()).reason
+    assert reason.startswith("no trade that pays can be started with what the vault holds; no route for UNI")
 
 
 @pytest.mark.parametrize("limit", ["turnover_headroom", "loss_headroom", "max_batch_loss"])

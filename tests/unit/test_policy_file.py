@@ -47,6 +47,8 @@ MISTAKES = [
     ("", "must be a mapping of fields"),
     ("[1]", "must be a mapping of fields"),
     ("a: [", "neither JSON nor YAML"),
+    ("&a [*a]", "contains itself"),
+    ("[" * 100_000, "nested too deeply"),
     ("{tracking_penalty: 1}", "trigger: missing"),
     ("{trigger: {kind: always}}", "tracking_penalty: missing"),
     ("{trigger: {kind: always}, tracking_penalty: 0}", "tracking_penalty: Input should be greater than 0"),

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from builders import LINK, UNI, USDC, WBTC, WETH, policy, snapshot, v2_pool, weighted_pool
+from builders import LINK, NOW, UNI, USDC, WBTC, WETH, at, policy, snapshot, v2_pool, v3_pool, weighted_pool
 from graphs import graph
 
 from keeper.policy.decide import problem_of
@@ -90,6 +90,23 @@ def test_a_problem_with_other_values_shares_its_market_and_nothing_that_changed(
     assert (other.toll.sum(), other.hold) == (0, 2 * question.hold)
 
 
+def test_no_set_of_pools_is_solved_twice(monkeypatch):
+    solved = []
+
+    def noted(market, goal, on, *start, **more):
+        if "softness" not in more:
+            solved.append(on.tobytes())
+        return solve(market, goal, on, *start, **more)
+
+    monkeypatch.setattr("keeper.routing.selection.solve", noted)
+    for seed in range(6):
+        solved.clear()
+        facts, asked = graph(seed, tokens=5, assets=4, pools=9, nav=1e6, penalty=0.3, depth=(1e5, 1e8), noise=0.002)
+        question = problem_of(facts, asked)[0]
+        select(question.market, question.goal(), question.routable, np.full(9, 40.0))
+        assert len(solved) == len(set(solved)) > 1
+
+
 def test_of_a_pool_with_many_tokens_one_pair_is_used():
     pool = weighted_pool(1, {USDC: 0.4, WETH: 0.3, LINK: 0.3}, 1e7)
     plan = optimise(problem({USDC: (0.6, 0.4), WETH: (0.1, 0.25), LINK: (0.3, 0.35)}, (pool,)))
@@ -104,6 +121,41 @@ def test_an_asset_without_a_route_stays_and_is_named():
     assert (plan.changes[2], plan.changes[1] > 0) == (0, True)
 
 
+def test_nothing_is_left_in_a_token_that_only_passes_through_where_the_way_on_pays_nothing():
+    """$5,000 of an asset of which the smallest unit is $8,000; the rest of the plan is worth far more than that."""
+    basket = {USDC: (0.7, 0.5), WETH: (0.3, 0.495), WBTC: (0.0, 0.005)}
+    coarse = v2_pool(3, UNI, WBTC, 2e6).model_copy(update={"reserve1": 125})
+    pools = (v2_pool(1, USDC, WETH, 1e8), v2_pool(2, USDC, UNI, 1e8), coarse)
+    facts = at(snapshot(basket, pools, limits=None), NOW, {WBTC: 8e11})
+    plan = optimise(problem_of(facts, policy(tracking_penalty=1))[0])
+    assert [(swap.token_in, swap.token_out) for swap in plan.swaps] == [(USDC.address, WETH.address)]
+    assert set(plan.change) == {USDC.address, WETH.address}
+
+
+def test_a_trade_too_small_to_go_on_from_does_not_lose_the_rest(monkeypatch):
+    """What comes in of UNI is worth making, and each of the two ways on is not."""
+    monkeypatch.setattr("keeper.routing.plan._DUST", 0.03)
+    ways_on = (v2_pool(3, UNI, WETH, 1e6), v2_pool(4, UNI, WETH, 1e6))
+    pools = (v2_pool(1, USDC, WETH, 5e6, fee_pips=10_000), v2_pool(2, USDC, UNI, 1e9, fee_pips=500), *ways_on)
+    plan = optimise(problem(HALVES, pools))
+    assert {swap.pool for swap in plan.swaps} == {pools[0].name}
+    monkeypatch.undo()
+    assert {swap.pool for swap in optimise(problem(HALVES, pools)).swaps} == {pool.name for pool in pools}
+
+
+@pytest.mark.parametrize("usd", [1.0e5, 1.1e5, 1.2e5, 1.3e5, 1.4e5, 1.5e5, 1.6e5, 1.7e5])
+def test_a_pool_that_is_used_to_its_end_is_not_offered_more(usd):
+    """What comes in for it is a whole number of raw units of $10 each: one too many would be left between the pools."""
+    way_in, way_on = v2_pool(1, WBTC, UNI, 1e8), v3_pool(2, WETH, UNI, usd, widths=(1,))
+    way_in = way_in.model_copy(update={"reserve0": 5 * 10**6})
+    facts = at(snapshot({WBTC: (1.0, 0.5), WETH: (0.0, 0.5)}, (way_in, way_on), limits=None), NOW, {WBTC: 1e9})
+    balances = [asset.model_copy(update={"balance": 10**5}) for asset in facts.vault.assets[:1]]
+    vault = facts.vault.model_copy(update={"assets": (*balances, *facts.vault.assets[1:])})
+    plan = optimise(problem_of(facts.model_copy(update={"vault": vault}), policy(tracking_penalty=1))[0])
+    assert [swap.pool for swap in plan.swaps] == [way_in.name, way_on.name]
+    assert plan.change[UNI.address] == 0
+
+
 def test_value_is_not_thrown_away_where_a_large_penalty_counts_it_as_a_loss():
     basket = {USDC: (0.7, 0.2), WETH: (0.3, 0.2), UNI: (0.0, 0.6)}
     question = problem(basket, (v2_pool(1, USDC, WETH, 1e9), v2_pool(2, USDC, WETH, 1e4)), tracking_penalty=10)
@@ -113,6 +165,20 @@ def test_value_is_not_thrown_away_where_a_large_penalty_counts_it_as_a_loss():
     # What lies beyond the targets could only be lost in the shallow pool; evening out the two costs 0.3% of a fifth.
     assert 0 < plan.cost < WAD // 500 * 10**6
     assert plan.certificate.gap > 0.01 * 1e6
+
+
+def test_what_is_far_too_much_is_sold_for_next_to_nothing_where_the_formula_says_so():
+    """As much as one swap can; what is left costs its square, and the rest of the basket is as if it were not there."""
+    basket = {WETH: (0.8, 0.2), USDC: (0.1, 0.15), LINK: (0.1, 0.65)}
+    thin, thick = weighted_pool(1, {USDC: 0.5, WETH: 0.5}, 2e4), v2_pool(2, USDC, LINK, 1e5)
+    question = problem(basket, (thin, thick), tracking_penalty=10)
+    plan = optimise(question)
+    sold = next(swap for swap in plan.swaps if swap.token_in == WETH.address)
+    held = next(holding.balance for holding in thin.holdings if holding.token == WETH.address)
+    # Balancer takes 30% of what the pool holds, after its fee of 0.3%.
+    assert sold.amount_in == pytest.approx(0.3 * held / 0.997, rel=1e-6)
+    beyond = plan.excess[0] / WAD - 1e6 / 10
+    assert plan.certificate.gap == pytest.approx(10 / 2e6 * beyond**2, abs=1e-6 * 1e6)
 
 
 def test_without_an_asset_that_is_far_too_large_nothing_is_sated():

@@ -29,7 +29,7 @@ from keeper.pools import BasePool, SwapError
 from keeper.routing import kernels
 from keeper.routing.market import Market
 from keeper.routing.plan import Problem
-from keeper.routing.solver import Goal, Solution, slope, solve, tokens_part
+from keeper.routing.solver import Solution, slope, solve, tokens_part
 from keeper.units import WAD
 
 POOLS = {
@@ -294,15 +294,3 @@ def test_an_asset_that_no_curve_in_use_trades_stays_as_it_is_at_a_price_that_fit
     assert one.nu[place] == pytest.approx(
         1 - goal.penalty[0, place] * goal.excess[place] - one.multipliers @ goal.rows[:, place]
     )
-
-
-def test_a_goal_that_is_sated_is_made_to_want_value_again():
-    nav = 1e6
-    goal = Goal(
-        nav, np.ones(2), np.array([0.5, -0.5]) * nav, np.array([-nav, 0]), np.full(2, np.inf), np.full((1, 2), 4 / nav),
-        np.zeros((0, 2)), np.zeros(0),
-    )  # fmt: skip
-    marginal = goal.gain - slope(goal.penalty, goal.excess)
-    assert marginal.min() < 0
-    again = goal.unsated()
-    assert (again.gain - slope(again.penalty, again.excess)).min() == pytest.approx(1)
