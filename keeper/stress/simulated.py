@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from keeper.backtest import Setup, Step, simulate
 from keeper.backtest.engine import Disturbance, World
@@ -99,9 +98,7 @@ def play(setup: Setup, policy: Policy, name: str, delta: Decimal, seed: int) -> 
         path = path.model_copy(update={"correlation": scenario.correlation})
     prices: Prices = path if scenario.factor is None else _Shocked(path, scenario.factor)
     watch = _Watch(setup, scenario, float(delta))
-    # Matrices here are small: with several threads the solver's fallback takes three times as long.
-    with threadpool_limits(1):
-        return watch.result(simulate(setup, prices, policy, disturbance=watch))
+    return watch.result(simulate(setup, prices, policy, disturbance=watch))
 
 
 @dataclass(frozen=True)
