@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from keeper.domain import AllOf, AnyOf, Band, Edges, Policy, Snapshot, Trigger, VolatilityBand
 from keeper.policy.forecasts import outlook
-from keeper.policy.penalty import rates, targets_of
+from keeper.policy.risk import rates, targets_of
 from keeper.units import WAD, mul_div, to_float, to_wad
 
 _STEPS = 60

@@ -21,7 +21,7 @@ from keeper.domain import (
 from keeper.policy.bands import Widths, band_widths, edges_of, volatility_widths
 from keeper.policy.forecasts import drift_outlook, outlook, volatility
 from keeper.policy.guard import Basket
-from keeper.policy.penalty import targets_of
+from keeper.policy.risk import targets_of
 from keeper.units import WAD, percent, to_wad
 
 
