@@ -71,7 +71,7 @@ bench-vaults: setup ## 100 vaults of 8 assets among 60 pools in one process: tim
 bench-backtest: setup ## how many steps and batches a second the simulation makes, and that its memory stays constant
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.backtest
 
-study: setup ## every trigger on synthetic paths and real prices: cost at the same tracking error (an hour; resumable)
+study: setup ## every trigger on synthetic paths and real prices: cost at the same tracking error (half an hour; resumable)
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.strategies
 
 chaos: setup ## 300 kills, every kind of fault and a soak: is anything sent twice, lost, or left to a person? (minutes)
