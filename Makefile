@@ -147,7 +147,7 @@ benchmarks/peers/node_modules/.ready: benchmarks/peers/package-lock.json
 
 .ballast/solc/.ready: scripts/solc.js node_modules/.ready
 	@mkdir -p $(@D)
-	@# forge asks for the version four times a run; loading the compiler for each answer would take as many seconds.
+	@# forge asks for the version again and again; to load the compiler for each answer costs a second a run.
 	@node scripts/solc.js --version > $(@D)/version
 	@printf '#!/bin/sh\n[ "$$1" = --version ] && exec cat "%s/version"\nexec node "%s" "$$@"\n' "$(CURDIR)/$(@D)" \
 	  "$(CURDIR)/scripts/solc.js" > $(@D)/solc-v$(SOLC_VERSION)
