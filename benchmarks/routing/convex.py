@@ -14,9 +14,8 @@ from benchmarks.routing import graphs
 from benchmarks.routing.clock import Spread, repeated, timed
 from benchmarks.routing.graphs import MIXES
 from benchmarks.routing.timing import NAV, PENALTY, TOKENS
-from keeper.routing.jit import Floats
 from keeper.routing.market import Market
-from keeper.routing.solver import Goal, Solution, solve
+from keeper.routing.solver import Goal, solve
 
 SOLVERS = ("CLARABEL", "SCS")
 
@@ -42,7 +41,7 @@ def table(sizes: Sequence[int], seeds: Sequence[int]) -> list[dict[str, Any]]:
             market, goal = Market.of(world.pools, prices), graphs.goal(NAV, PENALTY, held, targets)
             on = np.ones(market.size, dtype=np.int64)
             solution = solve(market, goal, on)
-            achieved = goal.worth(net(market, solution))
+            achieved = goal.worth(solution.brought(market))
             gaps.append((solution.value - achieved) / NAV * 1e4)
             ours += repeated(partial(solve, market, goal, on), 10, 0.2)
             for solver in SOLVERS:
@@ -68,16 +67,6 @@ def table(sizes: Sequence[int], seeds: Sequence[int]) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def net(market: Market, solution: Solution) -> Floats:
-    """What the curves' trades bring, nominal dollars by token."""
-    psi = np.zeros(len(market.tokens))
-    for e in solution.used:
-        i, j = (market.a[e], market.b[e]) if solution.ways[e] > 0 else (market.b[e], market.a[e])
-        psi[i] -= solution.amounts_in[e]
-        psi[j] += solution.amounts_out[e]
-    return psi
 
 
 def _stated(market: Market, goal: Goal) -> cp.Problem:

@@ -407,10 +407,7 @@ def _simulated(
 
 def _fixed(problem: Problem, market: Market, goal: Goal, solution: Solution) -> dict[str, int]:
     """Net changes that rounding may not pass, raw units: of assets that are to stay as they are, or go to a bound."""
-    net, used = np.zeros(len(market.tokens)), solution.used
-    forwards = solution.ways[used] > 0
-    np.subtract.at(net, np.where(forwards, market.a[used], market.b[used]), solution.amounts_in[used])
-    np.add.at(net, np.where(forwards, market.b[used], market.a[used]), solution.amounts_out[used])
+    net = solution.brought(market)
     least = _STILL * problem.nav_usd
     return {
         asset.token: 0 if abs(net[i]) <= least else round(net[i] / market.scale[i])

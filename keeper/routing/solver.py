@@ -105,6 +105,14 @@ class Solution:
         """The curves that trade, as places; none if it is only a bound."""
         return np.flatnonzero(self.on * self.ways) if self.settled else np.zeros(0, dtype=np.int64)
 
+    def brought(self, market: Market) -> Floats:
+        """What the curves that trade bring, net, nominal dollars by token of ``market``; shape (tokens,)."""
+        net, used = np.zeros(len(market.tokens)), self.used
+        forwards = self.ways[used] > 0
+        np.subtract.at(net, np.where(forwards, market.a[used], market.b[used]), self.amounts_in[used])
+        np.add.at(net, np.where(forwards, market.b[used], market.a[used]), self.amounts_out[used])
+        return net
+
     @property
     def of_tokens(self) -> float:
         """The part of the dual that is not the curves' own."""

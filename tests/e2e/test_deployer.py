@@ -51,13 +51,14 @@ def seed(devnet: Devnet, config: DeployConfig) -> list[int]:
     return amounts
 
 
-def deployed(devnet: Devnet, config: DeployConfig) -> Deployment:
+def deployed(devnet: Devnet, config: DeployConfig, beside: Deployment | None = None) -> Deployment:
     return deploy(
         devnet.endpoint,
         config,
         OWNER,
         lambda to, data: transact(devnet.endpoint, to, data, sender=OWNER),
         lambda _: None,
+        beside=beside,
     )
 
 
@@ -111,22 +112,11 @@ def test_a_source_without_code_is_refused_before_anything_is_sent(devnet, config
     assert devnet.endpoint.quantity("eth_getTransactionCount", OWNER, "latest") == before
 
 
-def beside(devnet: Devnet, config: DeployConfig, other: Deployment) -> Deployment:
-    return deploy(
-        devnet.endpoint,
-        config,
-        OWNER,
-        lambda to, data: transact(devnet.endpoint, to, data, sender=OWNER),
-        lambda _: None,
-        beside=other,
-    )
-
-
 def test_a_vault_beside_another_one_shares_its_oracle_and_executor(devnet, config):
     seed(devnet, config)
     first = deployed(devnet, config)
     seed(devnet, config)
-    second = beside(devnet, config, first)  # read back and compared with the configuration
+    second = deployed(devnet, config, first)  # read back and compared with the configuration
     assert second.vault != first.vault
     assert (second.oracle, second.executor, second.admin) == (first.oracle, first.executor, first.admin)
 
@@ -136,5 +126,5 @@ def test_a_vault_is_not_put_beside_one_with_another_oracle(devnet, config):
     first = deployed(devnet, config)
     before = devnet.endpoint.quantity("eth_getTransactionCount", OWNER, "latest")
     with pytest.raises(InputError, match=r"PriceOracle.feeds\(\)"):
-        beside(devnet, config.model_copy(update={"feeds": ()}), first)
+        deployed(devnet, config.model_copy(update={"feeds": ()}), first)
     assert devnet.endpoint.quantity("eth_getTransactionCount", OWNER, "latest") == before

@@ -29,7 +29,7 @@ from keeper.pools import BasePool, SwapError
 from keeper.routing import kernels
 from keeper.routing.market import Market
 from keeper.routing.plan import Problem
-from keeper.routing.solver import Solution, slope, solve, tokens_part
+from keeper.routing.solver import slope, solve, tokens_part
 from keeper.units import WAD
 
 POOLS = {
@@ -59,16 +59,6 @@ def limited(seed: int, share: int) -> Problem:
     """A random market and a vault with a small part of the usual headroom."""
     limits = LIMITS.model_copy(update={"turnover_headroom": WAD // share, "loss_headroom": WAD // 50 // share})
     return problem_of(*graph(seed, limits=limits, penalty=0.3, pools=40))[0]
-
-
-def flow(market: Market, solution: Solution) -> np.ndarray:
-    """Net trades of the curves in use, nominal dollars by token."""
-    net = np.zeros(len(market.tokens))
-    for e in solution.used:
-        i, j = (market.a[e], market.b[e]) if solution.ways[e] > 0 else (market.b[e], market.a[e])
-        net[i] -= solution.amounts_in[e]
-        net[j] += solution.amounts_out[e]
-    return net
 
 
 # What a pool answers
@@ -209,7 +199,7 @@ def test_where_it_is_least_the_curves_do_what_the_tokens_want_and_nothing_is_lef
     market, goal = question.market, question.goal()
     solution = solve(market, goal, question.routable)
     assert solution.settled
-    assert goal.worth(flow(market, solution)) == pytest.approx(solution.value, abs=1e-9 * goal.nav)
+    assert goal.worth(solution.brought(market)) == pytest.approx(solution.value, abs=1e-9 * goal.nav)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -242,7 +232,7 @@ def test_where_newton_gets_stuck_between_limits_the_barriers_find_the_optimum(se
     )  # fmt: skip
     assert (steps, imbalance > 1e-6 * goal.nav) == (200, True)
     solution = solve(market, goal, question.routable)
-    done = flow(market, solution)
+    done = solution.brought(market)
     assert solution.settled
     assert goal.worth(done) == pytest.approx(solution.value, abs=1e-8 * goal.nav)
     assert (goal.rows @ done <= goal.bounds + 1e-8 * goal.nav).all()
