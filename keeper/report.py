@@ -141,6 +141,7 @@ def print_explanation(facts: Snapshot, considered: Considered) -> None:
         ("no plan is worth more than", max(certificate.bound, objective)),
         ("so it is short of the best by at most", max(certificate.bound - objective, 0.0)),
         ("of which from one pair per pool", certificate.structural),
+        ("of which from value that nobody takes", certificate.unwanted),
     ):
         proof.add_row(name, f"{value:,.6f}", f"{value * basis:,.6f}")
     if considered.left_out:

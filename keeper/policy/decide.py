@@ -388,10 +388,10 @@ def _notes(plan: Plan, left_out: tuple[LeftOut, ...]) -> str:
     notes = f"; no route for {', '.join(symbols)}" if symbols else ""
     if plan.dropped:
         notes += f"; pools whose trades would need tokens before they come in: {len(plan.dropped)}"
-    if plan.certificate is not None and plan.certificate.sated:
+    if plan.certificate is not None and plan.certificate.unwanted > _CLOSE * plan.problem.nav_usd:
         notes += (
-            "; tracking_penalty is so large that value beyond the targets counts as a loss; the bound counts it as a"
-            " gain to be rid of more than the pools take"
+            f"; tracking_penalty is so large that value beyond the targets counts as a loss:"
+            f" {dollars(plan.certificate.unwanted)} of the gap is for being rid of more of it than the pools take"
         )
     for why in dict.fromkeys(entry.why for entry in left_out):
         notes += f"; pools left out {why}: {sum(entry.why == why for entry in left_out)}"

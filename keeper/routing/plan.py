@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from heapq import nlargest
 from math import sqrt
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from keeper.domain import GasUnits, Limits, Snapshot, Swap
-from keeper.pools import BasePool
+from keeper.pools import BasePool, SwapError
 from keeper.routing.integers import Ledger, Trade, carry_out
 from keeper.routing.jit import Floats, Ints
 from keeper.routing.market import Market
 from keeper.routing.selection import Selection, select
-from keeper.routing.solver import Goal, Solution, slope, tokens_at
+from keeper.routing.solver import Goal, Solution, priced, slope, wanted_at
 from keeper.units import WAD, mul_div, to_float, value_of, value_of_up
 
 _ROUNDS = 24
@@ -29,12 +32,18 @@ _MARGIN = 1e-7
 """How far inside the limits the solver stays, as a part of each: rounding must not carry a plan across."""
 _WORTHLESS = 1e-60
 """Dollars per raw unit of a token that nothing leads to: a pool full of it is worth nothing."""
-_SATED = 1e-6
+_SATED = 1e-5
 """A dollar of an asset that is worth less than this is not wanted."""
 _HALVINGS = 12
 """How often another answer is tried to how much more a dollar must be worth for nothing to be thrown away."""
 _STILL = 1e-8
 """An asset that changes by less than this part of the basket's value, or comes so near to a bound, is to be there."""
+_STARTS = 3
+"""Circles that are started one by one, and tokens that are tried to start each with."""
+_WORTH_A_START = 1e-7
+"""What a start must promise to be sought, as a part of the basket's value."""
+_LAPS = (3, 10, 30)
+"""How often what starts a circle goes round in it: the more, the less of it is bought and sold again."""
 _DUST = 1e-12
 """A trade below this part of the basket's value is rounding of the solver."""
 
@@ -215,9 +224,9 @@ class Certificate:
 
     ``objective`` and ``bound`` in USD; ``dual`` the shadow price of each token over its oracle price (USD for one whole
     token, where the oracle has none); ``multipliers`` those of the vault's limits: value for value, loss, turnover,
-    progress. ``structural`` is the part of the gap that comes from using only one pair of a pool with many. ``sated``
-    says that some asset is worth nothing at the optimum, and that the bound counts it as a gain to be rid of more of it
-    than the pools take.
+    progress. ``structural`` is the part of the gap that comes from using only one pair of a pool with many,
+    ``unwanted`` the part that comes from assets that are worth nothing at the optimum: the bound counts it as a gain to
+    be rid of more of them than the pools take.
     """
 
     objective: float
@@ -225,7 +234,7 @@ class Certificate:
     dual: dict[str, float]
     multipliers: tuple[float, ...]
     structural: float
-    sated: bool
+    unwanted: float
 
     @property
     def gap(self) -> float:
@@ -378,13 +387,78 @@ def _carried_out(problem: Problem, goal: Goal, selection: Selection) -> Plan:
             break
         if improved:
             stuck = allowed.copy()
-            market = Market.of(tuple(ledger.pools[pool.name] for pool in problem.pools), problem.unit_values)
+            market, wanted = _after(problem, goal, ledger)
         else:
             stuck[[curve for curve, lost in zip(curves, failed, strict=True) if lost]] = 0
-        done = np.array([float(ledger.change.get(token, 0)) for token in market.tokens]) * market.scale
-        wanted = goal.after(done)
         selection = select(market, wanted, stuck, toll, thorough=problem.thorough)
+    return best if not best.dropped else _started(problem, goal, ledger, best)
+
+
+def _started(problem: Problem, goal: Goal, ledger: Ledger, best: Plan) -> Plan:
+    """``best``, after which the books are ``ledger``, with what it drops because nothing is there to start it with.
+
+    A little of one token of a circle is bought, goes round in it, and is sold again where it was bought.
+    """
+    toll = problem.toll
+    for _ in range(_STARTS):
+        market, wanted = _after(problem, goal, ledger)
+        selection = select(market, wanted, problem.routable, toll, thorough=problem.thorough)
+        if selection.value - wanted.worth(np.zeros(len(wanted.gain))) <= _WORTH_A_START * problem.nav_usd:
+            break
+        trades, _ = _trades(problem, market, selection.solution)
+        fixed = _fixed(problem, market, wanted, selection.solution)
+        _, _, undone = _simulated(problem, ledger, trades, fixed)
+        found = ledger, best
+        for start in _starts(problem, ledger, undone):
+            trial, plan, _ = _simulated(problem, ledger, [*trades, *start], fixed)
+            if not trial.stranded and plan.worth > found[1].worth + _WORTHWHILE * problem.nav_usd:
+                found = trial, plan
+        if found[1] is best:
+            break
+        ledger, best = found
     return best
+
+
+def _after(problem: Problem, goal: Goal, ledger: Ledger) -> tuple[Market, Goal]:
+    """What the solver sees after the swaps of ``ledger``."""
+    market = Market.of(tuple(ledger.pools[pool.name] for pool in problem.pools), problem.unit_values)
+    done = np.array([float(ledger.change.get(token, 0)) for token in market.tokens]) * market.scale
+    return market, goal.after(done)
+
+
+def _starts(problem: Problem, ledger: Ledger, undone: Sequence[Trade]) -> Iterator[tuple[Trade, Trade]]:
+    """Ways to buy some of a token that ``undone`` trades spend, with an asset and in one pool, and to sell it again.
+
+    Of the pools the one where that costs least.
+    """
+    spent: dict[str, float] = defaultdict(float)
+    for trade in undone:
+        if trade.token_in not in ledger.balances:
+            spent[trade.token_in] += trade.usd
+    for token in nlargest(_STARTS, spent, key=spent.__getitem__):
+        for laps in _LAPS:
+            usd = spent[token] / laps
+            buys = [
+                Trade(pool.name, asset, token, int(usd / problem.unit_values[asset]), usd)
+                for pool in ledger.pools.values()
+                for asset in pool.tokens
+                if token in pool.tokens and asset in ledger.balances
+            ]
+            ways = [way for buy in buys if (way := _there_and_back(ledger, buy)) is not None]
+            if ways:
+                yield max(ways, key=itemgetter(0))[1]
+
+
+def _there_and_back(ledger: Ledger, buy: Trade) -> tuple[float, tuple[Trade, Trade]] | None:
+    """The part of what is paid that comes back by selling all that it bought, and both trades; None if that fails."""
+    if not 0 < buy.amount_in <= ledger.here(buy.token_in):
+        return None
+    try:
+        bought, after = ledger.pools[buy.pool].swap(buy.token_in, buy.token_out, buy.amount_in)
+        returned, _ = after.swap(buy.token_out, buy.token_in, bought)
+    except SwapError:
+        return None
+    return returned / buy.amount_in, (buy, Trade(buy.pool, buy.token_out, buy.token_in, bought, buy.usd))
 
 
 def _simulated(
@@ -436,11 +510,10 @@ def _certificate(plan: Plan, selection: Selection) -> Certificate:
     problem = plan.problem
     base = problem.gas_usd(problem.gas_units.base)
     at = selection.bound_at
-    kept_clear = 0.0
-    if problem.limits is not None:
-        # What the solver kept clear of the limits, a plan may use: it counts.
-        exact, inside = problem.goal(margin=0), problem.goal()
-        kept_clear = tokens_at(exact, at.nu, at.multipliers) - tokens_at(inside, at.nu, at.multipliers)
+    exact = problem.goal(margin=0)
+    of_tokens, wanted = wanted_at(exact, at.nu, at.multipliers)
+    # What the solver kept clear of the limits, a plan may use: it counts.
+    kept_clear = 0.0 if problem.limits is None else of_tokens - wanted_at(problem.goal(), at.nu, at.multipliers)[0]
     bound = max(problem.hold, selection.bound + kept_clear - base)
     snapshot, market = problem.snapshot, problem.market
     prices = at.nu.copy()
@@ -458,8 +531,9 @@ def _certificate(plan: Plan, selection: Selection) -> Certificate:
     objective = plan.objective if plan.swaps else problem.hold
     one_pair = max(selection.value - base, problem.hold)
     structural = max(bound - one_pair, 0.0) if market.shared else 0.0
-    sated = _sated(problem, selection)
-    return Certificate(objective, bound, dual, tuple(map(float, at.multipliers)), structural, sated)
+    return Certificate(
+        objective, bound, dual, tuple(map(float, at.multipliers)), structural, _unwanted(plan, exact, at, wanted)
+    )
 
 
 def _sated(problem: Problem, selection: Selection) -> bool:
@@ -468,6 +542,26 @@ def _sated(problem: Problem, selection: Selection) -> bool:
     return any(
         nu[i] < _SATED and asset.token not in problem.unreached for i, asset in enumerate(problem.snapshot.vault.assets)
     )
+
+
+def _unwanted(plan: Plan, goal: Goal, at: Solution, wanted: Floats) -> float:
+    """What the bound has for changing assets of no worth as is ``wanted`` at its prices, not as ``plan`` does, USD.
+
+    By these one may throw away what no pool takes, or lose as much as the limits allow.
+    """
+    worthless = [
+        i
+        for i, asset in enumerate(plan.problem.snapshot.vault.assets)
+        if at.nu[i] < _SATED and asset.token not in plan.problem.unreached
+    ]
+    if not worthless:
+        return 0.0
+    left, traded = priced(goal, at.nu, at.multipliers), np.zeros(len(wanted))
+    traded[: len(plan.values)] = [to_float(value) for value in plan.values]
+    instead = wanted.copy()
+    instead[worthless] = traded[worthless]
+    unused = float(at.multipliers @ (goal.bounds - goal.rows @ traded))
+    return max(left.worth(wanted) - left.worth(instead) + unused, 0.0)
 
 
 def _priced_throughout(problem: Problem, nu: Floats) -> Floats:

@@ -13,7 +13,7 @@ import numpy as np
 
 from keeper.routing.jit import Floats, Ints
 from keeper.routing.market import Market
-from keeper.routing.solver import Goal, Solution, solve
+from keeper.routing.solver import Goal, Solution, priced, solve
 
 EXACT_UP_TO = 12
 """Candidates up to which the best set is found by branch and bound."""
@@ -134,9 +134,9 @@ def _at(search: _Search, smoothed: Solution) -> Solution:
     return replace(smoothed, value=_of_tokens(search.goal, smoothed), on=none_on)
 
 
-def _of_tokens(goal: Goal, solution: Solution) -> float:
-    left = replace(goal, gain=goal.gain - solution.nu - solution.multipliers @ goal.rows)
-    return left.worth(solution.psi) + float(solution.multipliers @ goal.bounds)
+def _of_tokens(goal: Goal, smoothed: Solution) -> float:
+    left = priced(goal, smoothed.nu, smoothed.multipliers)
+    return left.worth(smoothed.psi) + float(smoothed.multipliers @ goal.bounds)
 
 
 def _mask(market: Market, curves: list[int]) -> Ints:

@@ -148,12 +148,17 @@ def solve(
     return Solution(value, nu, multipliers, psi, on, ways, amounts_in, amounts_out, earned, steps, imbalance / goal.nav)
 
 
-def tokens_at(goal: Goal, nu: Floats, multipliers: Floats) -> float:
-    """The part of the dual at ``nu`` and ``multipliers`` that is not the curves' own."""
-    n = len(nu)
-    c = goal.gain - nu - multipliers @ goal.rows
-    most = kernels.respond(c, goal.excess, goal.low, goal.high, goal.penalty, 0.0, np.zeros(n), np.zeros((n, n)))
-    return most + float(multipliers @ goal.bounds)
+def priced(goal: Goal, nu: Floats, multipliers: Floats) -> Goal:
+    """``goal`` where a trade costs ``nu``, and the multipliers what it takes of the limits: what is left to gain."""
+    return replace(goal, gain=goal.gain - nu - multipliers @ goal.rows)
+
+
+def wanted_at(goal: Goal, nu: Floats, multipliers: Floats) -> tuple[float, Floats]:
+    """The part of the dual at ``nu`` and ``multipliers`` that is not the curves' own, and the net trades wanted."""
+    n, left = len(nu), priced(goal, nu, multipliers)
+    psi = np.zeros(n)
+    most = kernels.respond(left.gain, goal.excess, goal.low, goal.high, goal.penalty, 0.0, psi, np.zeros((n, n)))
+    return most + float(multipliers @ goal.bounds), psi
 
 
 def tokens_part(market: Market, goal: Goal, nu: Floats) -> float:

@@ -5,10 +5,26 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from builders import LINK, NOW, UNI, USDC, WBTC, WETH, at, policy, snapshot, v2_pool, v3_pool, weighted_pool
+from builders import (
+    LIMITS,
+    LINK,
+    NOW,
+    UNI,
+    USDC,
+    WBTC,
+    WETH,
+    Coin,
+    at,
+    policy,
+    snapshot,
+    v2_pool,
+    v3_pool,
+    weighted_pool,
+)
 from graphs import graph
 
 from keeper.policy.decide import problem_of
+from keeper.pools import UniswapV2Pool
 from keeper.routing.plan import Plan, Problem, optimise
 from keeper.routing.selection import select
 from keeper.routing.solver import solve
@@ -160,11 +176,11 @@ def test_value_is_not_thrown_away_where_a_large_penalty_counts_it_as_a_loss():
     basket = {USDC: (0.7, 0.2), WETH: (0.3, 0.2), UNI: (0.0, 0.6)}
     question = problem(basket, (v2_pool(1, USDC, WETH, 1e9), v2_pool(2, USDC, WETH, 1e4)), tracking_penalty=10)
     plan = optimise(question)
-    assert plan.certificate.sated
     assert plan.worth > question.hold
     # What lies beyond the targets could only be lost in the shallow pool; evening out the two costs 0.3% of a fifth.
     assert 0 < plan.cost < WAD // 500 * 10**6
     assert plan.certificate.gap > 0.01 * 1e6
+    assert plan.certificate.unwanted == pytest.approx(plan.certificate.gap, abs=1e-6 * 1e6)
 
 
 def test_what_is_far_too_much_is_sold_for_next_to_nothing_where_the_formula_says_so():
@@ -179,10 +195,21 @@ def test_what_is_far_too_much_is_sold_for_next_to_nothing_where_the_formula_says
     assert sold.amount_in == pytest.approx(0.3 * held / 0.997, rel=1e-6)
     beyond = plan.excess[0] / WAD - 1e6 / 10
     assert plan.certificate.gap == pytest.approx(10 / 2e6 * beyond**2, abs=1e-6 * 1e6)
+    assert plan.certificate.unwanted == pytest.approx(plan.certificate.gap, abs=1e-6 * 1e6)
 
 
-def test_without_an_asset_that_is_far_too_large_nothing_is_sated():
-    assert not optimise(problem(HALVES, (v2_pool(1, USDC, WETH, 1e7),), tracking_penalty=1)).certificate.sated
+def test_what_the_limits_would_let_one_lose_counts_as_unwanted():
+    """Whoever gets less back for what is sold may sell more of it, within a limit on both together."""
+    basket = {WETH: (0.8, 0.2), USDC: (0.1, 0.4), LINK: (0.1, 0.4)}
+    pools = (v2_pool(1, USDC, WETH, 1e8, fee_pips=500), v2_pool(2, LINK, WETH, 1e8, fee_pips=500))
+    limits = LIMITS.model_copy(update={"turnover_headroom": WAD // 5})
+    plan = optimise(problem_of(snapshot(basket, pools, limits=limits), policy(tracking_penalty=10))[0])
+    assert plan.certificate.gap > 0.0001 * 1e6
+    assert plan.certificate.unwanted == pytest.approx(plan.certificate.gap, abs=1e-6 * 1e6)
+
+
+def test_without_an_asset_that_is_far_too_large_nothing_is_unwanted():
+    assert optimise(problem(HALVES, (v2_pool(1, USDC, WETH, 1e7),), tracking_penalty=1)).certificate.unwanted == 0
 
 
 def test_a_circle_that_costs_more_gas_in_parts_than_it_brings_is_left_alone():
@@ -200,6 +227,46 @@ def test_a_circle_that_costs_more_gas_in_parts_than_it_brings_is_left_alone():
     assert sum(swap.pool == dear.name for swap in plan(0, 100).swaps) > 10
     assert sum(swap.pool == dear.name for swap in plan(0.5, 1e6).swaps) == 1
     assert {swap.pool for swap in plan(0.5, 100).swaps} == {way.name}
+
+
+def outside_circle(number: int, coin0: Coin, coin1: Coin) -> tuple[UniswapV2Pool, ...]:
+    """Two pools between tokens that are in no basket, 3% apart, and a way there from USDC."""
+    one, other = v2_pool(number, coin0, coin1, 1e6), v2_pool(number + 1, coin0, coin1, 1e6)
+    other = other.model_copy(update={"reserve1": other.reserve1 * 103 // 100})
+    return one, other, v2_pool(number + 2, USDC, coin0, 1e7)
+
+
+def test_a_circle_of_which_nothing_is_held_is_started_with_a_little_that_is_bought_and_sold_again():
+    pools = outside_circle(1, LINK, UNI)
+    plan = optimise(problem({USDC: (1.0, 1.0)}, pools))
+    ways = [(swap.token_in, swap.token_out) for swap in plan.swaps if swap.pool == pools[2].name]
+    assert ways[0] == (USDC.address, LINK.address)
+    # The gain comes back the same way.
+    assert set(ways[1:]) == {(LINK.address, USDC.address)}
+    assert {token for token, change in plan.change.items() if change} == {USDC.address}
+    assert plan.worth > 0.9 * plan.certificate.bound > 0
+    assert plan.dropped == ()
+
+
+def test_two_circles_are_started_one_after_the_other():
+    pools = outside_circle(1, LINK, UNI) + outside_circle(11, WETH, WBTC)
+    plan = optimise(problem({USDC: (1.0, 1.0)}, pools))
+    assert {swap.pool for swap in plan.swaps} == {pool.name for pool in pools}
+    assert plan.worth > 0.9 * plan.certificate.bound > 0
+
+
+def test_a_circle_that_brings_less_than_it_takes_to_start_it_is_left_alone():
+    one, other, _ = outside_circle(1, LINK, UNI)
+    ways = [v2_pool(3, USDC, LINK, 1e7, fee_pips=fee) for fee in (3000, 300_000)]
+    plans = [optimise(problem({USDC: (1.0, 1.0)}, (one, other, way), nav=1e6)) for way in ways]
+    assert [bool(plan.swaps) for plan in plans] == [True, False]
+
+
+def test_a_circle_is_started_where_that_costs_least():
+    one, other, _ = outside_circle(1, LINK, UNI)
+    dear, cheap = (v2_pool(number, USDC, LINK, 1e7, fee_pips=fee) for number, fee in ((3, 10_000), (4, 500)))
+    plan = optimise(problem({USDC: (1.0, 1.0)}, (one, other, dear, cheap)))
+    assert {swap.pool for swap in plan.swaps} == {one.name, other.name, cheap.name}
 
 
 def test_pools_that_no_route_leads_through_are_ignored():
