@@ -183,10 +183,16 @@ class _Run:
     def next_ready(self) -> int | None:
         """A trade of whose input nothing more is to come in, so that the vault sends no more than it must.
 
-        Of these what spends the output of the swap before, if there is such a trade; else the first.
+        Of these what spends the output of the swap before, if there is such a trade; else the first. A token's last
+        exit comes last here too.
         """
         before = self.ledger.swaps[-1].token_out if self.ledger.swaps else ""
-        return min(self.ready, key=lambda k: (self.trades[k].token_in != before, k), default=None)
+
+        def turn(k: int) -> tuple[bool, bool, int]:
+            token = self.trades[k].token_in
+            return token != before, k == self.last.get(token), k
+
+        return min(self.ready, key=turn, default=None)
 
     def next_part(self, *, whole: bool) -> int | None:
         """In a circle: a trade of the token of which most can move on now, its last exit only after all others.
@@ -229,15 +235,19 @@ class _Run:
 
         stay = {token: stays(token) for token in self.ledger.balances}
         enough = min(_ENOUGH, max(stay.values(), default=0.0))
-        reached = deque(token for token in stay if stay[token] >= enough)
-        rooted, last = set(reached), dict[str, int]()
-        while reached:
-            for place in into.get(reached.popleft(), ()):
-                token = self.trades[place].token_in
-                if token not in rooted:
-                    rooted.add(token)
-                    last[token] = place
-                    reached.append(token)
+        roots = [token for token in stay if stay[token] >= enough]
+        rooted, last = set[str](), dict[str, int]()
+        # What is lost in a circle comes off what the last exits bring: if possible not off what is to be exact.
+        for wanted in ([token for token in roots if token not in self.fixed], roots):
+            reached = deque(token for token in wanted if token not in rooted)
+            rooted.update(reached)
+            while reached:
+                for place in into.get(reached.popleft(), ()):
+                    token = self.trades[place].token_in
+                    if token not in rooted:
+                        rooted.add(token)
+                        last[token] = place
+                        reached.append(token)
         return last
 
     def flush(self) -> None:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from heapq import nlargest
-from math import sqrt
-from operator import itemgetter
+from itertools import compress
+from math import ceil, sqrt
 from typing import Any
 
 import numpy as np
 
 from keeper.domain import GasUnits, Limits, Snapshot, Swap
-from keeper.pools import BasePool, SwapError
+from keeper.pools import BasePool
 from keeper.routing.integers import Ledger, Trade, carry_out
 from keeper.routing.jit import Floats, Ints
 from keeper.routing.market import Market
 from keeper.routing.selection import Selection, select
 from keeper.routing.solver import Goal, Solution, priced, slope, wanted_at
+from keeper.routing.starts import starts
 from keeper.units import WAD, mul_div, to_float, value_of, value_of_up
 
 _ROUNDS = 24
@@ -38,12 +37,12 @@ _HALVINGS = 12
 """How often another answer is tried to how much more a dollar must be worth for nothing to be thrown away."""
 _STILL = 1e-8
 """An asset that changes by less than this part of the basket's value, or comes so near to a bound, is to be there."""
-_STARTS = 3
-"""Circles that are started one by one, and tokens that are tried to start each with."""
+_STARTS = 12
+"""Circles that are started, one by one."""
 _WORTH_A_START = 1e-7
 """What a start must promise to be sought, as a part of the basket's value."""
-_LAPS = (3, 10, 30)
-"""How often what starts a circle goes round in it: the more, the less of it is bought and sold again."""
+_CORRECTIONS = 6
+"""Times that trades are carried out with other amounts, where what is lost on the way leads an asset astray."""
 _DUST = 1e-12
 """A trade below this part of the basket's value is rounding of the solver."""
 
@@ -295,6 +294,21 @@ class Plan:
         rows, bounds = self.problem.limit_rows(np.minimum(psi, 0), np.maximum(psi, 0))
         return float((rows @ psi - bounds).max(initial=0.0))
 
+    @cached_property
+    def astray(self) -> tuple[float, ...]:
+        """How far each asset is past its target, or from where it was on the other side, USD by index of the basket.
+
+        Below zero if there is too little of it then.
+        """
+        moves = zip(self.problem.excess, self.values, strict=True)
+        return tuple(to_float(value - min(max(value, min(-excess, 0)), max(-excess, 0))) for excess, value in moves)
+
+    @property
+    def strays(self) -> bool:
+        """Whether assets go astray by more than the vault's dust, if it has limits."""
+        limits = self.problem.limits
+        return limits is not None and 2 * sum(map(abs, self.astray)) > to_float(limits.dust) * self.problem.nav_usd
+
     @property
     def gas_units(self) -> int:
         """Units of gas for the whole batch; none without swaps."""
@@ -365,58 +379,75 @@ def _thrifty(problem: Problem) -> Plan:
 
 def _carried_out(problem: Problem, goal: Goal, selection: Selection) -> Plan:
     """The plan that comes of ``selection``, the best one for ``goal``; without a certificate."""
-    allowed, toll = problem.routable, problem.toll
     ledger = Ledger(
         {pool.name: pool for pool in problem.pools},
         {asset.token: asset.balance for asset in problem.snapshot.vault.assets},
     )
+    allowed, best = problem.routable, Plan(problem)
     market, wanted, stuck = problem.market, goal, allowed.copy()
-    best = Plan(problem)
     for _ in range(_ROUNDS):
         trades, curves = _trades(problem, market, selection.solution)
         trial, plan, undone = _simulated(problem, ledger, trades, _fixed(problem, market, wanted, selection.solution))
         stranded = trial.stranded
-        improved = plan.swaps and not stranded and plan.worth > best.worth + _WORTHWHILE * problem.nav_usd
-        if improved:
-            best, ledger = plan, trial
-        elif undone and not best.swaps:
-            best = replace(best, dropped=plan.dropped)
         # Where something is stranded, what was to lead on cannot.
         failed = [trade in undone or trade.token_out in stranded for trade in trades]
-        if not any(failed) and (not improved or (stuck == allowed).all()):
-            break
-        if improved:
-            stuck = allowed.copy()
+        if plan.swaps and not stranded and _better(plan, best):
+            best, ledger = plan, trial
+            if not any(failed) and (stuck == allowed).all():
+                return best
             market, wanted = _after(problem, goal, ledger)
+            allowed = _allowed(problem, market, ledger)
+            stuck = allowed.copy()
+            selection = select(market, wanted, stuck, problem.toll, thorough=problem.thorough)
+            if _promise(wanted, selection) <= _WORTHWHILE * problem.nav_usd:
+                return replace(best, dropped=())
+        elif any(failed):
+            lost = list(compress(zip(trades, curves, strict=True), failed))
+            if not best.dropped:
+                best = replace(best, dropped=tuple(trade.pool for trade, _ in lost))
+            stuck[[curve for _, curve in lost]] = 0
+            selection = select(market, wanted, stuck, problem.toll, thorough=problem.thorough)
         else:
-            stuck[[curve for curve, lost in zip(curves, failed, strict=True) if lost]] = 0
-        selection = select(market, wanted, stuck, toll, thorough=problem.thorough)
+            break
     return best if not best.dropped else _started(problem, goal, ledger, best)
 
 
 def _started(problem: Problem, goal: Goal, ledger: Ledger, best: Plan) -> Plan:
     """``best``, after which the books are ``ledger``, with what it drops because nothing is there to start it with.
 
-    A little of one token of a circle is bought, goes round in it, and is sold again where it was bought.
+    A little of one token of a circle is bought, goes round in it, and is sold again the same way.
     """
-    toll = problem.toll
     for _ in range(_STARTS):
         market, wanted = _after(problem, goal, ledger)
-        selection = select(market, wanted, problem.routable, toll, thorough=problem.thorough)
-        if selection.value - wanted.worth(np.zeros(len(wanted.gain))) <= _WORTH_A_START * problem.nav_usd:
-            break
+        allowed = _allowed(problem, market, ledger)
+        selection = select(market, wanted, allowed, problem.toll, thorough=problem.thorough)
+        most = _promise(wanted, selection)
+        if most <= _WORTH_A_START * problem.nav_usd:
+            return replace(best, dropped=())
         trades, _ = _trades(problem, market, selection.solution)
         fixed = _fixed(problem, market, wanted, selection.solution)
         _, _, undone = _simulated(problem, ledger, trades, fixed)
         found = ledger, best
-        for start in _starts(problem, ledger, undone):
+        for start in starts(market, allowed, ledger, trades, undone, most):
             trial, plan, _ = _simulated(problem, ledger, [*trades, *start], fixed)
-            if not trial.stranded and plan.worth > found[1].worth + _WORTHWHILE * problem.nav_usd:
+            if not trial.stranded and not plan.strays and _better(plan, found[1]):
                 found = trial, plan
         if found[1] is best:
             break
         ledger, best = found
     return best
+
+
+def _better(plan: Plan, best: Plan) -> bool:
+    """Whether a plan is worth more, and no limit keeps it back that does not keep back ``best`` as well."""
+    if best.swaps and plan.strays and not best.strays:
+        return False
+    return plan.worth > best.worth + _WORTHWHILE * plan.problem.nav_usd
+
+
+def _promise(goal: Goal, selection: Selection) -> float:
+    """What the best set of curves would add to doing nothing, USD."""
+    return selection.value - goal.worth(np.zeros(len(goal.gain)))
 
 
 def _after(problem: Problem, goal: Goal, ledger: Ledger) -> tuple[Market, Goal]:
@@ -426,39 +457,15 @@ def _after(problem: Problem, goal: Goal, ledger: Ledger) -> tuple[Market, Goal]:
     return market, goal.after(done)
 
 
-def _starts(problem: Problem, ledger: Ledger, undone: Sequence[Trade]) -> Iterator[tuple[Trade, Trade]]:
-    """Ways to buy some of a token that ``undone`` trades spend, with an asset and in one pool, and to sell it again.
-
-    Of the pools the one where that costs least.
-    """
-    spent: dict[str, float] = defaultdict(float)
-    for trade in undone:
-        if trade.token_in not in ledger.balances:
-            spent[trade.token_in] += trade.usd
-    for token in nlargest(_STARTS, spent, key=spent.__getitem__):
-        for laps in _LAPS:
-            usd = spent[token] / laps
-            buys = [
-                Trade(pool.name, asset, token, int(usd / problem.unit_values[asset]), usd)
-                for pool in ledger.pools.values()
-                for asset in pool.tokens
-                if token in pool.tokens and asset in ledger.balances
-            ]
-            ways = [way for buy in buys if (way := _there_and_back(ledger, buy)) is not None]
-            if ways:
-                yield max(ways, key=itemgetter(0))[1]
-
-
-def _there_and_back(ledger: Ledger, buy: Trade) -> tuple[float, tuple[Trade, Trade]] | None:
-    """The part of what is paid that comes back by selling all that it bought, and both trades; None if that fails."""
-    if not 0 < buy.amount_in <= ledger.here(buy.token_in):
-        return None
-    try:
-        bought, after = ledger.pools[buy.pool].swap(buy.token_in, buy.token_out, buy.amount_in)
-        returned, _ = after.swap(buy.token_out, buy.token_in, bought)
-    except SwapError:
-        return None
-    return returned / buy.amount_in, (buy, Trade(buy.pool, buy.token_out, buy.token_in, bought, buy.usd))
+def _allowed(problem: Problem, market: Market, ledger: Ledger) -> Ints:
+    """1 for each curve that may be used after the swaps of ``ledger``, else 0: of a pool, the pair that they traded."""
+    on = problem.routable.copy()
+    if market.shared:
+        pairs = {swap.pool: {swap.token_in, swap.token_out} for swap in ledger.swaps}
+        for e, (place, a, b) in enumerate(zip(market.pool, market.a, market.b, strict=True)):
+            pair = {market.tokens[a], market.tokens[b]}
+            on[e] *= pairs.get(market.pools[place].name, pair) == pair
+    return on
 
 
 def _simulated(
@@ -467,16 +474,37 @@ def _simulated(
     """The books after ``trades``, the plan they make, and what could not be done; circles only if they pay."""
 
     def simulated(parts: int) -> tuple[Ledger, Plan, list[Trade]]:
-        trial = ledger.copy()
-        undone = carry_out(trial, trades, parts, fixed)
-        plan = Plan(problem, tuple(trial.swaps), trial.sent, trial.change, tuple(trade.pool for trade in undone))
-        return trial, plan, undone
+        corrected = trades
+        for _ in range(_CORRECTIONS):
+            trial = ledger.copy()
+            undone = carry_out(trial, corrected, parts, fixed)
+            plan = Plan(problem, tuple(trial.swaps), trial.sent, trial.change, tuple(trade.pool for trade in undone))
+            again = _corrected(plan, corrected) if plan.strays else corrected
+            if again == corrected:
+                break
+            corrected = again
+        return trial, plan, [trade for trade, done in zip(trades, corrected, strict=True) if done in undone]
 
     best = simulated(_PARTS)
     # Each part costs gas again. Without circles, or without gas, there is nothing to choose.
     if problem.gas_price > 0 and len(best[0].swaps) - len(ledger.swaps) > len(trades):
         best = max(best, simulated(0), key=lambda found: found[1].worth)
     return best
+
+
+def _corrected(plan: Plan, trades: list[Trade]) -> list[Trade]:
+    """``trades``, of which ``plan`` came, with as much more or less spent of each asset as there is astray of it."""
+    problem, corrected = plan.problem, list(trades)
+    for asset, astray in zip(problem.snapshot.vault.assets, plan.astray, strict=True):
+        spending = [k for k, trade in enumerate(corrected) if trade.token_in == asset.token]
+        if not astray or not spending:
+            continue
+        k = max(spending, key=lambda k: corrected[k].amount_in)
+        # Away from zero: of what is too little, a raw unit less.
+        change = ceil(abs(astray) / problem.unit_values[asset.token])
+        amount = corrected[k].amount_in + (change if astray > 0 else -change)
+        corrected[k] = replace(corrected[k], amount_in=max(amount, 1))
+    return corrected
 
 
 def _fixed(problem: Problem, market: Market, goal: Goal, solution: Solution) -> dict[str, int]:

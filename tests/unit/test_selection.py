@@ -257,7 +257,7 @@ def test_two_circles_are_started_one_after_the_other():
 
 def test_a_circle_that_brings_less_than_it_takes_to_start_it_is_left_alone():
     one, other, _ = outside_circle(1, LINK, UNI)
-    ways = [v2_pool(3, USDC, LINK, 1e7, fee_pips=fee) for fee in (3000, 300_000)]
+    ways = [v2_pool(3, USDC, LINK, 1e7, fee_pips=fee) for fee in (3000, 900_000)]
     plans = [optimise(problem({USDC: (1.0, 1.0)}, (one, other, way), nav=1e6)) for way in ways]
     assert [bool(plan.swaps) for plan in plans] == [True, False]
 
