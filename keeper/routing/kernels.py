@@ -308,6 +308,60 @@ def _all_inside(
 
 
 @kernel
+def _from_face_to_face(c: Floats, excess: Floats, low: Floats, high: Floats, penalty: Floats, psi: Floats) -> None:
+    """The maximiser of `respond`, ``psi`` inside the box being the first guess, where the penalty is nearly singular.
+
+    The primal active-set method: to the maximiser on the face of the box that ``psi`` is on, or as far as the first
+    bound in the way, which then holds; at the maximiser the bound is let go that costs most. It never gets worse, and
+    with more and more bounds it needs more steps than Newton's method with projection, which may get stuck.
+    """
+    n = len(c)
+    held = np.empty(n, dtype=np.bool_)
+    for i in range(n):
+        held[i] = psi[i] <= low[i] or psi[i] >= high[i]
+    free = np.empty(n, dtype=np.int64)
+    for _ in range(20 * n + 50):
+        gradient = c - penalty @ (excess + psi)
+        count = 0
+        for i in range(n):
+            if not held[i]:
+                free[count] = i
+                count += 1
+        block = np.empty((count, count))
+        right = np.empty(count)
+        for i in range(count):
+            right[i] = gradient[free[i]]
+            for j in range(count):
+                block[i, j] = penalty[free[i], free[j]]
+        step = np.linalg.solve(block, right)
+        part = 1.0
+        blocking = -1
+        for i in range(count):
+            k = free[i]
+            bound = high[k] if step[i] > 0 else low[k]
+            if step[i] != 0 and (bound - psi[k]) / step[i] < part:
+                part = max((bound - psi[k]) / step[i], 0.0)
+                blocking = k
+        for i in range(count):
+            psi[free[i]] += part * step[i]
+        if blocking >= 0:
+            psi[blocking] = (
+                low[blocking] if psi[blocking] - low[blocking] < high[blocking] - psi[blocking] else high[blocking]
+            )
+            held[blocking] = True
+            continue
+        gradient = c - penalty @ (excess + psi)
+        most, costly = 1e-13, -1
+        for i in range(n):
+            inwards = gradient[i] if psi[i] <= low[i] else -gradient[i]
+            if held[i] and low[i] < high[i] and inwards > most:
+                most, costly = inwards, i
+        if costly < 0:
+            return
+        held[costly] = False
+
+
+@kernel
 def respond(
     c: Floats, excess: Floats, low: Floats, high: Floats, penalty: Floats, blur: float, psi: Floats, slope: Floats
 ) -> float:
@@ -342,6 +396,7 @@ def respond(
     for i in range(n):
         psi[i] = min(max(psi[i], low[i]), high[i])
     free = np.empty(n, dtype=np.int64)
+    settled = False
     for _ in range(200):
         gradient = c - penalty @ (excess + psi)
         count = 0
@@ -354,6 +409,7 @@ def respond(
             size = max(size, abs(gradient[i]))
         value = float(c @ psi - (excess + psi) @ (penalty @ (excess + psi)) / 2)
         if count == 0 or size <= 1e-13:
+            settled = True
             break
         block = np.empty((count, count))
         right = np.empty(count)
@@ -377,6 +433,8 @@ def respond(
             part /= 2
         if not improved:
             break
+    if not settled:
+        _from_face_to_face(c, excess, low, high, penalty, psi)
     count = 0
     for i in range(n):
         if low[i] < psi[i] < high[i]:

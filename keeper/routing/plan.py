@@ -545,7 +545,8 @@ def _certificate(plan: Plan, selection: Selection) -> Certificate:
     bound = max(problem.hold, selection.bound + kept_clear - base)
     snapshot, market = problem.snapshot, problem.market
     prices = at.nu.copy()
-    steepness = slope(problem.penalty, np.array([to_float(value) for value in problem.excess]))
+    # With a covariance, what an asset is worth depends on where the others end.
+    steepness = slope(exact.penalty, exact.excess + wanted)
     for i, asset in enumerate(snapshot.vault.assets):
         if asset.token in problem.unreached:
             # At this price it is best left as it is.
