@@ -27,13 +27,17 @@ _SHY = (0, 10**13, 10**10, 10**7)
 
 @dataclass(frozen=True)
 class Trade:
-    """So many raw units into a pool, to be put in order; ``usd`` is about what they are worth."""
+    """So many raw units into a pool, to be put in order; ``usd`` is about what they are worth.
+
+    In a circle, what ``closes`` it waits for all other trades of its token.
+    """
 
     pool: str
     token_in: str
     token_out: str
     amount_in: int
     usd: float
+    closes: bool = False
 
 
 @dataclass
@@ -220,7 +224,7 @@ class _Run:
         return trade.usd * self.left[k] / trade.amount_in
 
     def last_exits(self) -> dict[str, int]:
-        """By token the trade that is to be its last: the first on the way to an asset of which something stays."""
+        """By token the trade that is to be its last: what closes a circle, or leads to an asset of which some stays."""
         out: dict[str, list[Trade]] = {}
         into: dict[str, list[int]] = {}
         for place, trade in enumerate(self.trades):
@@ -236,10 +240,11 @@ class _Run:
         stay = {token: stays(token) for token in self.ledger.balances}
         enough = min(_ENOUGH, max(stay.values(), default=0.0))
         roots = [token for token in stay if stay[token] >= enough]
-        rooted, last = set[str](), dict[str, int]()
+        closing = {trade.token_in: place for place, trade in enumerate(self.trades) if trade.closes}
+        last, rooted = dict(closing), set(closing)
         # What is lost in a circle comes off what the last exits bring: if possible not off what is to be exact.
-        for wanted in ([token for token in roots if token not in self.fixed], roots):
-            reached = deque(token for token in wanted if token not in rooted)
+        for ends in ([token for token in roots if token not in self.fixed], roots, closing):
+            reached = deque(token for token in ends if token in closing or token not in rooted)
             rooted.update(reached)
             while reached:
                 for place in into.get(reached.popleft(), ()):

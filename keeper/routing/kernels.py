@@ -397,7 +397,7 @@ def respond(
         psi[i] = min(max(psi[i], low[i]), high[i])
     free = np.empty(n, dtype=np.int64)
     settled = False
-    for _ in range(200):
+    for _ in range(20):
         gradient = c - penalty @ (excess + psi)
         count = 0
         size = 0.0
@@ -420,7 +420,7 @@ def respond(
         step = np.linalg.solve(block, right)
         part = 1.0
         improved = False
-        while part > 1e-9:
+        while part > 0.1:
             trial = psi.copy()
             for i in range(count):
                 k = free[i]

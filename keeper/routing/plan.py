@@ -37,10 +37,8 @@ _HALVINGS = 12
 """How often another answer is tried to how much more a dollar must be worth for nothing to be thrown away."""
 _STILL = 1e-8
 """An asset that changes by less than this part of the basket's value, or comes so near to a bound, is to be there."""
-_STARTS = 12
-"""Circles that are started, one by one."""
-_WORTH_A_START = 1e-7
-"""What a start must promise to be sought, as a part of the basket's value."""
+_MATERIAL = 1e-7
+"""What must be missing to be named, and for a way to start circles to be sought, as a part of the basket's value."""
 _CORRECTIONS = 6
 """Times that trades are carried out with other amounts, where what is lost on the way leads an asset astray."""
 _DUST = 1e-12
@@ -387,7 +385,15 @@ def _carried_out(problem: Problem, goal: Goal, selection: Selection) -> Plan:
     market, wanted, stuck = problem.market, goal, allowed.copy()
     for _ in range(_ROUNDS):
         trades, curves = _trades(problem, market, selection.solution)
-        trial, plan, undone = _simulated(problem, ledger, trades, _fixed(problem, market, wanted, selection.solution))
+        fixed = _fixed(problem, market, wanted, selection.solution)
+        trial, plan, undone = found = _simulated(problem, ledger, trades, fixed)
+        missing = _promise(wanted, selection) - max(plan.worth - best.worth, 0.0)
+        if undone and missing > _MATERIAL * problem.nav_usd:
+            for start in starts(market, stuck, ledger, trades, undone, missing):
+                started = _simulated(problem, ledger, [*trades, *start], fixed)
+                if not started[0].stranded and not started[1].strays and _better(started[1], found[1]):
+                    found = started
+            trial, plan, undone = found
         stranded = trial.stranded
         # Where something is stranded, what was to lead on cannot.
         failed = [trade in undone or trade.token_out in stranded for trade in trades]
@@ -398,43 +404,19 @@ def _carried_out(problem: Problem, goal: Goal, selection: Selection) -> Plan:
             market, wanted = _after(problem, goal, ledger)
             allowed = _allowed(problem, market, ledger)
             stuck = allowed.copy()
-            selection = select(market, wanted, stuck, problem.toll, thorough=problem.thorough)
-            if _promise(wanted, selection) <= _WORTHWHILE * problem.nav_usd:
-                return replace(best, dropped=())
         elif any(failed):
             lost = list(compress(zip(trades, curves, strict=True), failed))
-            if not best.dropped:
+            if not best.dropped and missing > _MATERIAL * problem.nav_usd:
                 best = replace(best, dropped=tuple(trade.pool for trade, _ in lost))
             stuck[[curve for _, curve in lost]] = 0
-            selection = select(market, wanted, stuck, problem.toll, thorough=problem.thorough)
         else:
             break
-    return best if not best.dropped else _started(problem, goal, ledger, best)
-
-
-def _started(problem: Problem, goal: Goal, ledger: Ledger, best: Plan) -> Plan:
-    """``best``, after which the books are ``ledger``, with what it drops because nothing is there to start it with.
-
-    A little of one token of a circle is bought, goes round in it, and is sold again the same way.
-    """
-    for _ in range(_STARTS):
-        market, wanted = _after(problem, goal, ledger)
-        allowed = _allowed(problem, market, ledger)
-        selection = select(market, wanted, allowed, problem.toll, thorough=problem.thorough)
-        most = _promise(wanted, selection)
-        if most <= _WORTH_A_START * problem.nav_usd:
-            return replace(best, dropped=())
-        trades, _ = _trades(problem, market, selection.solution)
-        fixed = _fixed(problem, market, wanted, selection.solution)
-        _, _, undone = _simulated(problem, ledger, trades, fixed)
-        found = ledger, best
-        for start in starts(market, allowed, ledger, trades, undone, most):
-            trial, plan, _ = _simulated(problem, ledger, [*trades, *start], fixed)
-            if not trial.stranded and not plan.strays and _better(plan, found[1]):
-                found = trial, plan
-        if found[1] is best:
-            break
-        ledger, best = found
+        selection = select(market, wanted, stuck, problem.toll, thorough=problem.thorough)
+        left = _promise(wanted, selection) / problem.nav_usd
+        if (stuck == allowed).all() and left <= _MATERIAL:
+            best = replace(best, dropped=())
+            if left <= _WORTHWHILE:
+                break
     return best
 
 

@@ -120,8 +120,8 @@ def _there_and_back(ledger: Ledger, way: Sequence[_Door], amount_in: int, usd: f
     pools, amount = dict(ledger.pools), amount_in
     trades = []
     back = [_Door(door.pool, door.token_out, door.token_in, door.fee, door.depth) for door in reversed(way)]
-    for door in (*way, *back):
-        trades.append(Trade(door.pool, door.token_in, door.token_out, amount, usd))
+    for place, door in enumerate((*way, *back)):
+        trades.append(Trade(door.pool, door.token_in, door.token_out, amount, usd, closes=place >= len(way)))
         try:
             amount, pools[door.pool] = pools[door.pool].swap(door.token_in, door.token_out, amount)
         except SwapError:
