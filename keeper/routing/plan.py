@@ -33,8 +33,10 @@ _MARGIN = 1e-7
 """How far inside the limits the solver stays, as a part of each: rounding must not carry a plan across."""
 _WORTHLESS = 1e-60
 """Dollars per raw unit of a token that nothing leads to: a pool full of it is worth nothing."""
-_SATED = 1e-5
+_SATED = 1e-6
 """A dollar of an asset that is worth less than this is not wanted."""
+_HARDLY = 1e-3
+"""Nor may one of an asset that is worth less than this be: barriers keep prices that far from zero."""
 _HALVINGS = 12
 """How often another answer is tried to how much more a dollar must be worth for nothing to be thrown away."""
 _STILL = 1e-8
@@ -553,7 +555,7 @@ def _unwanted(plan: Plan, goal: Goal, at: Solution, wanted: Floats) -> float:
     worthless = [
         i
         for i, asset in enumerate(plan.problem.snapshot.vault.assets)
-        if at.nu[i] < _SATED and asset.token not in plan.problem.unreached
+        if at.nu[i] < _HARDLY and asset.token not in plan.problem.unreached
     ]
     if not worthless:
         return 0.0
