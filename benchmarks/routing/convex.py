@@ -14,8 +14,9 @@ from benchmarks.routing import graphs
 from benchmarks.routing.clock import Spread, repeated, timed
 from benchmarks.routing.graphs import MIXES
 from benchmarks.routing.timing import NAV, PENALTY, TOKENS
+from keeper.routing.goal import Goal
 from keeper.routing.market import Market
-from keeper.routing.solver import Goal, solve
+from keeper.routing.solver import solve
 
 SOLVERS = ("CLARABEL", "SCS")
 
@@ -75,14 +76,14 @@ def _stated(market: Market, goal: Goal) -> cp.Problem:
     A pool with reserves of one each takes x (of which a part g counts) and pays y: (1 + g x0 - y0)(1 + g x1 - y1) >= 1,
     as a second-order cone.
     """
-    liquidity, sqrt_price, kept = market.params[:, 0], market.params[:, 1], market.params[:, 2]
+    liquidity, sqrt_price, kept = market.curves.params[:, 0], market.curves.params[:, 1], market.curves.params[:, 2]
     reserve_a, reserve_b = liquidity / sqrt_price / goal.nav, liquidity * sqrt_price / goal.nav
     curves, tokens = market.size, len(market.tokens)
     into, out = cp.Variable((2, curves), nonneg=True), cp.Variable((2, curves), nonneg=True)
     after = 1 + cp.multiply(np.vstack([kept, kept]), into) - out
     at_a, at_b = np.zeros((tokens, curves)), np.zeros((tokens, curves))
-    at_a[market.a, np.arange(curves)] = reserve_a
-    at_b[market.b, np.arange(curves)] = reserve_b
+    at_a[market.curves.a, np.arange(curves)] = reserve_a
+    at_b[market.curves.b, np.arange(curves)] = reserve_b
     psi = at_a @ (out[0] - into[0]) + at_b @ (out[1] - into[1])
     distance = goal.excess / goal.nav + psi
     worth = goal.gain @ psi - cp.sum_squares(cp.multiply(np.sqrt(goal.penalty[0] * goal.nav), distance)) / 2

@@ -25,8 +25,8 @@ from keeper.pools import (
     WeightedHolding,
 )
 from keeper.pools.tick_math import MAX_TICK, tick_at_sqrt_price
+from keeper.routing.goal import Goal
 from keeper.routing.jit import Floats
-from keeper.routing.solver import Goal
 from keeper.units import WAD
 
 DATA = Path(os.environ.get("BALLAST_DATA", Path(__file__).parents[2].parent / "shared" / "data"))

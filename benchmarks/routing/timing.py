@@ -12,9 +12,10 @@ from benchmarks.routing import graphs
 from benchmarks.routing.clock import Spread, repeated
 from benchmarks.routing.graphs import HOP_USD, MIXES, Kind, World
 from keeper.policy import decide
+from keeper.routing.goal import Goal
 from keeper.routing.jit import Floats, Ints
 from keeper.routing.market import Market
-from keeper.routing.solver import Goal, Solution, solve
+from keeper.routing.solver import Solution, solve
 
 NAV = 1e7
 PENALTY = 1.0

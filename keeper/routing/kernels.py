@@ -21,9 +21,11 @@ its liquidity, and what all stretches before it take (before the fee) and pay.
 """
 
 from math import inf, sqrt
+from typing import NamedTuple
 
 import numpy as np
 
+from keeper.routing.goal import Goal
 from keeper.routing.jit import Floats, Ints, kernel
 
 CONSTANT, TICKS, WEIGHTED, STABLE = 0, 1, 2, 3
@@ -59,6 +61,25 @@ _FORTH = 10.0
 """And what it adds at most, as a multiple."""
 _CLOSE = 1e3
 _PATIENCE = 6
+
+
+class Curves(NamedTuple):
+    """Curves by place: ``kinds``, tokens ``a`` and ``b`` by place, and the arrays whose layout stands above."""
+
+    kinds: Ints
+    a: Ints
+    b: Ints
+    params: Floats
+    segments: Floats
+
+
+class Answers(NamedTuple):
+    """What each curve does: its way (1: it takes a, -1: b, 0: nothing), nominal amounts, and what that earns."""
+
+    ways: Ints
+    amounts_in: Floats
+    amounts_out: Floats
+    earned: Floats
 
 
 @kernel
@@ -249,10 +270,9 @@ def _inside(c: float, excess: float, low: float, high: float, curve: float, blur
 
 
 @kernel
-def _all_inside(
-    c: Floats, excess: Floats, low: Floats, high: Floats, penalty: Floats, blur: float, psi: Floats, slope: Floats
-) -> None:
+def _all_inside(c: Floats, goal: Goal, blur: float, psi: Floats, slope: Floats) -> None:
     """As `_inside` for all at once, where distances add up by a matrix; ``slope`` becomes the derivative by c."""
+    excess, low, high, penalty = goal.excess, goal.low, goal.high, goal.penalty
     free = np.flatnonzero(low < high)
     count = len(free)
     if count == 0:
@@ -308,7 +328,7 @@ def _all_inside(
 
 
 @kernel
-def _from_face_to_face(c: Floats, excess: Floats, low: Floats, high: Floats, penalty: Floats, psi: Floats) -> None:
+def _from_face_to_face(c: Floats, goal: Goal, psi: Floats) -> None:
     """The maximiser of `respond`, ``psi`` inside the box being the first guess, where the penalty is nearly singular.
 
     The primal active-set method: to the maximiser on the face of the box that ``psi`` is on, or as far as the first
@@ -316,6 +336,7 @@ def _from_face_to_face(c: Floats, excess: Floats, low: Floats, high: Floats, pen
     with more and more bounds it needs more steps than Newton's method with projection, which may get stuck.
     """
     n = len(c)
+    excess, low, high, penalty = goal.excess, goal.low, goal.high, goal.penalty
     held = np.empty(n, dtype=np.bool_)
     for i in range(n):
         held[i] = psi[i] <= low[i] or psi[i] >= high[i]
@@ -362,16 +383,14 @@ def _from_face_to_face(c: Floats, excess: Floats, low: Floats, high: Floats, pen
 
 
 @kernel
-def respond(
-    c: Floats, excess: Floats, low: Floats, high: Floats, penalty: Floats, blur: float, psi: Floats, slope: Floats
-) -> float:
-    """The most of c.psi - (excess + psi) Q (excess + psi) / 2 over low <= psi <= high.
+def respond(c: Floats, goal: Goal, blur: float, psi: Floats, slope: Floats) -> float:
+    """The most of c.psi - (excess + psi) Q (excess + psi) / 2 between the goal's bounds.
 
-    ``penalty`` is Q: one row if it is diagonal, else the matrix. ``psi`` is the first guess and becomes the maximiser;
-    ``slope`` becomes its derivative by c. With ``blur`` above 0 the maximiser is that with a barrier of
-    blur * log(psi - low) + blur * log(high - psi), and so smooth in c.
+    ``psi`` is the first guess and becomes the maximiser; ``slope`` becomes its derivative by c. With ``blur`` above 0
+    the maximiser is that with a barrier of blur * log(psi - low) + blur * log(high - psi), and so smooth in c.
     """
     n = len(c)
+    excess, low, high, penalty = goal.excess, goal.low, goal.high, goal.penalty
     slope[:] = 0.0
     total = 0.0
     if penalty.shape[0] == 1:
@@ -390,7 +409,7 @@ def respond(
             total += c[i] * psi[i] - penalty[0, i] * distance * distance / 2
         return total
     if blur > 0:
-        _all_inside(c, excess, low, high, penalty, blur, psi, slope)
+        _all_inside(c, goal, blur, psi, slope)
         return float(c @ psi - (excess + psi) @ (penalty @ (excess + psi)) / 2)
     # Projected Newton: on the variables that are not held at a bound the maximiser is a linear system.
     for i in range(n):
@@ -434,7 +453,7 @@ def respond(
         if not improved:
             break
     if not settled:
-        _from_face_to_face(c, excess, low, high, penalty, psi)
+        _from_face_to_face(c, goal, psi)
     count = 0
     for i in range(n):
         if low[i] < psi[i] < high[i]:
@@ -456,19 +475,9 @@ def respond(
 def dual(
     nu: Floats,
     multipliers: Floats,
-    kinds: Ints,
-    a: Ints,
-    b: Ints,
-    params: Floats,
-    segments: Floats,
+    curves: Curves,
     on: Ints,
-    gain: Floats,
-    excess: Floats,
-    low: Floats,
-    high: Floats,
-    penalty: Floats,
-    rows: Floats,
-    bounds: Floats,
+    goal: Goal,
     toll: Floats,
     softness: float,
     blur: float,
@@ -485,11 +494,12 @@ def dual(
     dual of the problem with a logarithmic barrier at every bound and limit, in value without the barriers' own.
     """
     n, m = len(nu), len(multipliers)
-    c = gain - nu
+    rows, bounds = goal.rows, goal.bounds
+    c = goal.gain - nu
     for k in range(m):
         for i in range(n):
             c[i] -= multipliers[k] * rows[k, i]
-    total = respond(c, excess, low, high, penalty, blur, psi, slope)
+    total = respond(c, goal, blur, psi, slope)
     gradient[:] = 0.0
     for i in range(n):
         gradient[i] = -psi[i] + blur * (1 - 1 / nu[i])
@@ -512,6 +522,7 @@ def dual(
                 hessian[n + k, n + k] += blur / (multipliers[k] * multipliers[k]) if blur > 0 else 0.0
         for i in range(n):
             hessian[i, i] += blur / (nu[i] * nu[i])
+    kinds, a, b, params, segments = curves
     for e in range(len(kinds)):
         if not on[e]:
             continue
@@ -553,19 +564,9 @@ def dual(
 def minimise(
     nu: Floats,
     multipliers: Floats,
-    kinds: Ints,
-    a: Ints,
-    b: Ints,
-    params: Floats,
-    segments: Floats,
+    curves: Curves,
     on: Ints,
-    gain: Floats,
-    excess: Floats,
-    low: Floats,
-    high: Floats,
-    penalty: Floats,
-    rows: Floats,
-    bounds: Floats,
+    goal: Goal,
     toll: Floats,
     softness: float,
     blur: float,
@@ -587,10 +588,7 @@ def minimise(
     gradient = np.empty(size)
     hessian = np.empty((size, size))
     slope = np.empty((n, n))
-    value = dual(
-        nu, multipliers, kinds, a, b, params, segments, on, gain, excess, low, high, penalty, rows, bounds, toll,
-        softness, blur, psi, slope, gradient, hessian, True,
-    )  # fmt: skip
+    value = dual(nu, multipliers, curves, on, goal, toll, softness, blur, psi, slope, gradient, hessian, True)
     imbalance, least, since = inf, inf, 0
     for steps in range(most_steps):
         if value < floor:
@@ -672,10 +670,7 @@ def minimise(
                 else:
                     multipliers[fi - n] = max(old_multipliers[fi - n] + part * step[i], 0.0)
             psi[:] = old_psi
-            dual(
-                nu, multipliers, kinds, a, b, params, segments, on, gain, excess, low, high, penalty, rows, bounds,
-                toll, softness, blur, psi, slope, gradient, hessian, False,
-            )  # fmt: skip
+            dual(nu, multipliers, curves, on, goal, toll, softness, blur, psi, slope, gradient, hessian, False)
             along = 0.0
             for i in range(count):
                 fi = free[i]
@@ -692,27 +687,15 @@ def minimise(
             part = short + (long - short) * at_short / (at_short - at_long)
             margin = 0.1 * (long - short)
             part = min(max(part, short + margin), long - margin)
-        value = dual(
-            nu, multipliers, kinds, a, b, params, segments, on, gain, excess, low, high, penalty, rows, bounds, toll,
-            softness, blur, psi, slope, gradient, hessian, True,
-        )  # fmt: skip
+        value = dual(nu, multipliers, curves, on, goal, toll, softness, blur, psi, slope, gradient, hessian, True)
     return value, most_steps, imbalance
 
 
 @kernel
-def trades(
-    nu: Floats,
-    kinds: Ints,
-    a: Ints,
-    b: Ints,
-    params: Floats,
-    segments: Floats,
-    ways: Ints,
-    amounts_in: Floats,
-    amounts_out: Floats,
-    earned: Floats,
-) -> None:
-    """What every curve does at prices ``nu``: way, nominal amounts, and what it earns."""
+def trades(nu: Floats, curves: Curves, answers: Answers) -> None:
+    """Writes what every curve does at prices ``nu``."""
+    kinds, a, b, params, segments = curves
+    ways, amounts_in, amounts_out, earned = answers
     for e in range(len(kinds)):
         i, j = a[e], b[e]
         way, amount_in, amount_out, _ = trade(kinds[e], params[e], segments, nu[i] / nu[j])
@@ -723,18 +706,7 @@ def trades(
 
 
 @kernel
-def _leave_alone(
-    nu: Floats,
-    multipliers: Floats,
-    touched: Ints,
-    gain: Floats,
-    excess: Floats,
-    low: Floats,
-    high: Floats,
-    penalty: Floats,
-    rows: Floats,
-    psi: Floats,
-) -> None:
+def _leave_alone(nu: Floats, multipliers: Floats, touched: Ints, goal: Goal, psi: Floats) -> None:
     """Change the prices of tokens that are not ``touched`` just so far that no change of them is wanted."""
     n = len(nu)
     for i in range(n):
@@ -744,15 +716,15 @@ def _leave_alone(
     for i in range(n):
         if touched[i]:
             continue
-        worth = gain[i]
+        worth = goal.gain[i]
         for k in range(len(multipliers)):
-            worth -= multipliers[k] * rows[k, i]
-        if penalty.shape[0] == 1:
-            worth -= penalty[0, i] * excess[i]
+            worth -= multipliers[k] * goal.rows[k, i]
+        if goal.penalty.shape[0] == 1:
+            worth -= goal.penalty[0, i] * goal.excess[i]
         else:
             for j in range(n):
-                worth -= penalty[i, j] * (excess[j] + psi[j])
-        if (low[i] < 0 and nu[i] > worth) or (high[i] > 0 and nu[i] < worth):
+                worth -= goal.penalty[i, j] * (goal.excess[j] + psi[j])
+        if (goal.low[i] < 0 and nu[i] > worth) or (goal.high[i] > 0 and nu[i] < worth):
             nu[i] = max(worth, LEAST_PRICE)
 
 
@@ -760,53 +732,39 @@ def _leave_alone(
 def solve(
     nu: Floats,
     multipliers: Floats,
-    kinds: Ints,
-    a: Ints,
-    b: Ints,
-    params: Floats,
-    segments: Floats,
+    curves: Curves,
     on: Ints,
-    gain: Floats,
-    excess: Floats,
-    low: Floats,
-    high: Floats,
-    penalty: Floats,
-    rows: Floats,
-    bounds: Floats,
+    goal: Goal,
     toll: Floats,
     softness: float,
     psi: Floats,
     pinned: bool,
-    nav: float,
     floor: float,
-    ways: Ints,
-    amounts_in: Floats,
-    amounts_out: Floats,
-    earned: Floats,
+    answers: Answers,
 ) -> tuple[float, int, float]:
     """The least of the dual over the curves that are ``on``, as `minimise`, and all `trades` at its prices.
 
     Newton's method as it is, and where it gets stuck between kinks, barriers that round them off less and less. If
-    ``pinned``, only the multipliers are sought. What no curve trades does not change, at a price that fits. ``nav`` is
-    the scale of amounts.
+    ``pinned``, only the multipliers are sought. What no curve trades does not change, at a price that fits.
 
     Returns:
         The value at the prices found, the steps taken, and the imbalance; infinite if the value is below ``floor``.
     """
-    n, limited = len(nu), len(multipliers) > 0
+    n, limited, nav = len(nu), len(multipliers) > 0, goal.nav
     touched = np.zeros(n, dtype=np.int64)
-    for e in range(len(kinds)):
+    for e in range(len(on)):
         if on[e]:
-            touched[a[e]] = touched[b[e]] = 1
-    least, most = low.copy(), high.copy()
+            touched[curves.a[e]] = touched[curves.b[e]] = 1
+    least, most = goal.low.copy(), goal.high.copy()
     apart = 0
     for i in range(n):
-        if not touched[i] and not pinned and low[i] < high[i]:
+        if not touched[i] and not pinned and goal.low[i] < goal.high[i]:
             least[i] = most[i] = 0.0
             apart += 1
+    still = Goal(nav, goal.gain, goal.excess, least, most, goal.penalty, goal.rows, goal.bounds)
     value, steps, imbalance = minimise(
-        nu, multipliers, kinds, a, b, params, segments, on, gain, excess, least, most, penalty, rows, bounds, toll,
-        softness, 0.0, psi, pinned, _TOLERANCE * nav, floor, _FEW_STEPS if limited else _STEPS,
+        nu, multipliers, curves, on, still, toll, softness, 0.0, psi, pinned, _TOLERANCE * nav, floor,
+        _FEW_STEPS if limited else _STEPS,
     )  # fmt: skip
     if imbalance > (_GOOD_ENOUGH if softness == 0 else _ROUGHLY) * nav and not value < floor:
         multipliers[:] = _FIRST_MULTIPLIER
@@ -814,22 +772,16 @@ def solve(
             nu[:] = 1.0
         for blur in _BLURS:
             _, more, imbalance = minimise(
-                nu, multipliers, kinds, a, b, params, segments, on, gain, excess, least, most, penalty, rows, bounds,
-                toll, softness, blur * nav, psi, pinned, max(_TOLERANCE, blur / 10) * nav, -inf, _STEPS,
+                nu, multipliers, curves, on, still, toll, softness, blur * nav, psi, pinned,
+                max(_TOLERANCE, blur / 10) * nav, -inf, _STEPS,
             )  # fmt: skip
             steps += more
-            value, _, _ = minimise(
-                nu, multipliers, kinds, a, b, params, segments, on, gain, excess, least, most, penalty, rows, bounds,
-                toll, softness, 0.0, psi, pinned, 0.0, -inf, 0,
-            )  # fmt: skip
+            value, _, _ = minimise(nu, multipliers, curves, on, still, toll, softness, 0.0, psi, pinned, 0.0, -inf, 0)
             if value < floor:
                 imbalance = inf
                 break
     if apart:
-        _leave_alone(nu, multipliers, touched, gain, excess, low, high, penalty, rows, psi)
-        value, _, _ = minimise(
-            nu, multipliers, kinds, a, b, params, segments, on, gain, excess, low, high, penalty, rows, bounds, toll,
-            softness, 0.0, psi, pinned, 0.0, -inf, 0,
-        )  # fmt: skip
-    trades(nu, kinds, a, b, params, segments, ways, amounts_in, amounts_out, earned)
+        _leave_alone(nu, multipliers, touched, goal, psi)
+        value, _, _ = minimise(nu, multipliers, curves, on, goal, toll, softness, 0.0, psi, pinned, 0.0, -inf, 0)
+    trades(nu, curves, answers)
     return value, steps, imbalance

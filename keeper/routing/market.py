@@ -13,6 +13,7 @@ from keeper.pools import BasePool
 from keeper.pools.curves import Concentrated, ConstantProduct, Curve, Stretch, Weighted
 from keeper.routing import kernels
 from keeper.routing.jit import Floats, Ints
+from keeper.routing.kernels import Answers, Curves
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,12 +29,8 @@ class Market:
     tokens: tuple[str, ...]
     scale: Floats
     pools: tuple[BasePool, ...]
-    kinds: Ints
-    a: Ints
-    b: Ints
+    curves: Curves
     pool: Ints
-    params: Floats
-    segments: Floats
     shared: bool
     """Whether some pool has more than one curve."""
 
@@ -59,28 +56,32 @@ class Market:
             tokens=tokens,
             scale=scale,
             pools=tuple(pools),
-            kinds=kinds,
-            a=np.array([index[a] for _, a, _ in pairs], dtype=np.int64),
-            b=np.array([index[b] for _, _, b in pairs], dtype=np.int64),
+            curves=Curves(
+                kinds=kinds,
+                a=np.array([index[a] for _, a, _ in pairs], dtype=np.int64),
+                b=np.array([index[b] for _, _, b in pairs], dtype=np.int64),
+                params=params,
+                segments=np.array(rows).reshape(-1, kernels.SEGMENT),
+            ),
             pool=np.array([place for place, _, _ in pairs], dtype=np.int64),
-            params=params,
-            segments=np.array(rows).reshape(-1, kernels.SEGMENT),
             shared=len(pairs) > len(pools),
         )
 
     @property
     def size(self) -> int:
         """Number of curves."""
-        return len(self.kinds)
+        return len(self.pool)
 
-    def trades(self, nu: Floats) -> tuple[Ints, Floats, Floats, Floats]:
-        """What every curve does at prices ``nu``: way, amounts in and out, and what it earns; shape (curves,) each."""
-        ways = np.empty(self.size, dtype=np.int64)
-        amounts_in, amounts_out, earned = (np.empty(self.size) for _ in range(3))
-        kernels.trades(
-            nu, self.kinds, self.a, self.b, self.params, self.segments, ways, amounts_in, amounts_out, earned
-        )
-        return ways, amounts_in, amounts_out, earned
+    def answers(self) -> Answers:
+        """Room for what every curve does."""
+        size = self.size
+        return Answers(np.empty(size, dtype=np.int64), np.empty(size), np.empty(size), np.empty(size))
+
+    def trades(self, nu: Floats) -> Answers:
+        """What every curve does at prices ``nu``."""
+        answers = self.answers()
+        kernels.trades(nu, self.curves, answers)
+        return answers
 
 
 def _scales(tokens: tuple[str, ...], prices: Mapping[str, float], pools: Sequence[BasePool]) -> Floats:

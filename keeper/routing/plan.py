@@ -13,11 +13,12 @@ import numpy as np
 
 from keeper.domain import GasUnits, Limits, Snapshot, Swap
 from keeper.pools import BasePool
+from keeper.routing.goal import Goal, slope
 from keeper.routing.integers import Ledger, Trade, carry_out
 from keeper.routing.jit import Floats, Ints
 from keeper.routing.market import Market
 from keeper.routing.selection import Selection, select
-from keeper.routing.solver import Goal, Solution, priced, slope, wanted_at
+from keeper.routing.solver import Solution, wanted_at
 from keeper.routing.starts import starts
 from keeper.units import WAD, mul_div, to_float, value_of, value_of_up
 
@@ -31,8 +32,10 @@ _MARGIN = 1e-7
 """How far inside the limits the solver stays, as a part of each: rounding must not carry a plan across."""
 _WORTHLESS = 1e-60
 """Dollars per raw unit of a token that nothing leads to: a pool full of it is worth nothing."""
-_SATED = 1e-5
+_SATED = 1e-6
 """A dollar of an asset that is worth less than this is not wanted."""
+_HARDLY = 1e-3
+"""Nor may one of an asset that is worth less than this be: barriers keep prices that far from zero."""
 _HALVINGS = 12
 """How often another answer is tried to how much more a dollar must be worth for nothing to be thrown away."""
 _STILL = 1e-8
@@ -148,19 +151,19 @@ class Problem:
         market, assets = self.market, len(self.snapshot.vault.assets)
         reached = np.arange(len(market.tokens)) < assets
         while True:
-            joined = reached[market.a] | reached[market.b]
+            joined = reached[market.curves.a] | reached[market.curves.b]
             wider = reached.copy()
-            wider[market.a[joined]] = wider[market.b[joined]] = True
+            wider[market.curves.a[joined]] = wider[market.curves.b[joined]] = True
             if (wider == reached).all():
                 break
             reached = wider
-        on = (reached[market.a] & reached[market.b]).astype(np.int64)
+        on = (reached[market.curves.a] & reached[market.curves.b]).astype(np.int64)
         while True:
             degree = np.zeros(len(market.tokens), dtype=np.int64)
-            np.add.at(degree, market.a, on)
-            np.add.at(degree, market.b, on)
+            np.add.at(degree, market.curves.a, on)
+            np.add.at(degree, market.curves.b, on)
             dead = (degree == 1) & (np.arange(len(market.tokens)) >= assets)
-            pruned = on & ~(dead[market.a] | dead[market.b])
+            pruned = on & ~(dead[market.curves.a] | dead[market.curves.b])
             if (pruned == on).all():
                 return on
             on = pruned
@@ -170,7 +173,7 @@ class Problem:
         """Assets that no route leads to or from; they stay as they are."""
         market = self.market
         on = self.routable == 1
-        touched = {int(place) for place in (*market.a[on], *market.b[on])}
+        touched = {int(place) for place in (*market.curves.a[on], *market.curves.b[on])}
         return tuple(asset.token for place, asset in enumerate(self.snapshot.vault.assets) if place not in touched)
 
     def goal(self, margin: float = _MARGIN) -> Goal:
@@ -444,7 +447,7 @@ def _allowed(problem: Problem, market: Market, ledger: Ledger) -> Ints:
     on = problem.routable.copy()
     if market.shared:
         pairs = {swap.pool: {swap.token_in, swap.token_out} for swap in ledger.swaps}
-        for e, (place, a, b) in enumerate(zip(market.pool, market.a, market.b, strict=True)):
+        for e, (place, a, b) in enumerate(zip(market.pool, market.curves.a, market.curves.b, strict=True)):
             pair = {market.tokens[a], market.tokens[b]}
             on[e] *= pairs.get(market.pools[place].name, pair) == pair
     return on
@@ -502,9 +505,9 @@ def _fixed(problem: Problem, market: Market, goal: Goal, solution: Solution) -> 
 
 def _trades(problem: Problem, market: Market, solution: Solution) -> tuple[list[Trade], list[int]]:
     """What the curves do, in raw units, the largest first; and each one's curve."""
-    found = []
+    found, curves = [], market.curves
     for e in solution.used:
-        i, j = (market.a[e], market.b[e]) if solution.ways[e] > 0 else (market.b[e], market.a[e])
+        i, j = (curves.a[e], curves.b[e]) if solution.ways[e] > 0 else (curves.b[e], curves.a[e])
         # Down: where a pool takes no more than is planned, nothing of what comes in for it may be left over.
         amount = int(solution.amounts_in[e] / market.scale[i])
         # By the dearer side: what is sold because it is too much has no price.
@@ -563,11 +566,11 @@ def _unwanted(plan: Plan, goal: Goal, at: Solution, wanted: Floats) -> float:
     worthless = [
         i
         for i, asset in enumerate(plan.problem.snapshot.vault.assets)
-        if at.nu[i] < _SATED and asset.token not in plan.problem.unreached
+        if at.nu[i] < _HARDLY and asset.token not in plan.problem.unreached
     ]
     if not worthless:
         return 0.0
-    left, traded = priced(goal, at.nu, at.multipliers), np.zeros(len(wanted))
+    left, traded = goal.priced(at.nu, at.multipliers), np.zeros(len(wanted))
     traded[: len(plan.values)] = [to_float(value) for value in plan.values]
     instead = wanted.copy()
     instead[worthless] = traded[worthless]
@@ -580,15 +583,15 @@ def _priced_throughout(problem: Problem, nu: Floats) -> Floats:
 
     The bound then is the sum over all pools, and nobody needs to know which ones were left aside.
     """
-    market = problem.market
+    market, curves = problem.market, problem.market.curves
     prices = nu.copy()
     known = np.arange(len(prices)) < len(problem.snapshot.vault.assets)
     on = problem.routable == 1
-    known[market.a[on]] = known[market.b[on]] = True
+    known[curves.a[on]] = known[curves.b[on]] = True
     aside = [int(e) for e in np.flatnonzero(~on)]
-    while reached := [e for e in aside if known[market.a[e]] != known[market.b[e]]]:
+    while reached := [e for e in aside if known[curves.a[e]] != known[curves.b[e]]]:
         for e in reached:
-            i, j = (market.a[e], market.b[e]) if known[market.a[e]] else (market.b[e], market.a[e])
+            i, j = (curves.a[e], curves.b[e]) if known[curves.a[e]] else (curves.b[e], curves.a[e])
             if known[j]:
                 continue
             pool, here, there = market.pools[market.pool[e]], market.tokens[i], market.tokens[j]

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from keeper.routing.goal import Goal
 from keeper.routing.jit import Floats, Ints
 from keeper.routing.market import Market
-from keeper.routing.solver import Goal, Solution, priced, solve
+from keeper.routing.solver import Solution, solve
 
 EXACT_UP_TO = 12
 """Candidates up to which the best set is found by branch and bound."""
@@ -135,7 +136,7 @@ def _at(search: _Search, smoothed: Solution) -> Solution:
 
 
 def _of_tokens(goal: Goal, smoothed: Solution) -> float:
-    left = priced(goal, smoothed.nu, smoothed.multipliers)
+    left = goal.priced(smoothed.nu, smoothed.multipliers)
     return left.worth(smoothed.psi) + float(smoothed.multipliers @ goal.bounds)
 
 
@@ -242,7 +243,7 @@ def _improve(search: _Search, candidates: list[int]) -> None:
 
 def _add_back(search: _Search, candidates: list[int]) -> None:
     """With each curve that would earn more than its toll, and instead of each one in use that shares its tokens."""
-    market = search.market
+    market, curves = search.market, search.market.curves
     for _ in range(_TRIALS):
         best = search.best
         used = [int(e) for e in best.solution.used]
@@ -251,8 +252,9 @@ def _add_back(search: _Search, candidates: list[int]) -> None:
         outside = [e for e in candidates if e not in used and over[e] > 0 and int(market.pool[e]) not in pools]
         for e in sorted(outside, key=lambda e: -over[e])[:5]:
             solution = search.look(_mask(market, [*used, e]), best.solution)
+            ends = {curves.a[e], curves.b[e]}
             for k in used:
-                if {market.a[k], market.b[k]} & {market.a[e], market.b[e]} and solution.earned[k] < search.toll[k]:
+                if ends & {curves.a[k], curves.b[k]} and solution.earned[k] < search.toll[k]:
                     search.look(_mask(market, [*(u for u in used if u != k), e]), solution)
         if search.best.value <= best.value + search.least_gain:
             break

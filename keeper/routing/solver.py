@@ -13,60 +13,18 @@ Angeris: An Efficient Algorithm for Optimal Routing Through Constant Function Ma
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 
 import numpy as np
 
 from keeper.routing import kernels
+from keeper.routing.goal import Goal
 from keeper.routing.jit import Floats, Ints
 from keeper.routing.market import Market
 
 _SETTLED = 1e-6
 """Imbalance, as a part of the basket's value, above which the curves' answers are no plan."""
-
-
-def slope(penalty: Floats, distance: Floats) -> Floats:
-    """Q d, the slope of d Q d / 2, for distances d, shape (n,). ``penalty`` is Q: (1, n) if diagonal, else (n, n)."""
-    return penalty[0] * distance if len(penalty) == 1 else penalty @ distance
-
-
-@dataclass(frozen=True, eq=False)
-class Goal:
-    """What is wanted of the net trades, in nominal dollars by place in the market's tokens; shape (n,) each.
-
-    ``gain`` is what a nominal dollar more is worth; ``excess`` is value less target value; ``low`` and ``high`` bound
-    the trade; ``penalty`` is Q, as one row (1, n) if it is diagonal, else (n, n). ``rows @ psi <= bounds`` are further
-    limits; shapes (m, n) and (m,). ``nav`` is the basket's value.
-    """
-
-    nav: float
-    gain: Floats
-    excess: Floats
-    low: Floats
-    high: Floats
-    penalty: Floats
-    rows: Floats
-    bounds: Floats
-
-    def after(self, done: Floats) -> Goal:
-        """What is left to want when net trades ``done`` have been made."""
-        return replace(
-            self,
-            excess=self.excess + done,
-            low=self.low - done,
-            high=self.high - done,
-            bounds=self.bounds - self.rows @ done,
-        )
-
-    def wanting(self, more: float) -> Goal:
-        """The same where a dollar is worth ``more`` dollars more, of whatever it is: so less of an asset is no gain."""
-        return replace(self, gain=self.gain + more)
-
-    def worth(self, psi: Floats) -> float:
-        """The objective of net trades ``psi``, gas aside."""
-        distance = self.excess + psi
-        return float(self.gain @ psi - distance @ slope(self.penalty, distance) / 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,10 +65,10 @@ class Solution:
 
     def brought(self, market: Market) -> Floats:
         """What the curves that trade bring, net, nominal dollars by token of ``market``; shape (tokens,)."""
-        net, used = np.zeros(len(market.tokens)), self.used
+        net, used, curves = np.zeros(len(market.tokens)), self.used, market.curves
         forwards = self.ways[used] > 0
-        np.subtract.at(net, np.where(forwards, market.a[used], market.b[used]), self.amounts_in[used])
-        np.add.at(net, np.where(forwards, market.b[used], market.a[used]), self.amounts_out[used])
+        np.subtract.at(net, np.where(forwards, curves.a[used], curves.b[used]), self.amounts_in[used])
+        np.add.at(net, np.where(forwards, curves.b[used], curves.a[used]), self.amounts_out[used])
         return net
 
     @property
@@ -139,35 +97,26 @@ def solve(
     multipliers = np.zeros(m) if start is None else start.multipliers.copy()
     psi = np.zeros(n) if start is None else start.psi.copy()
     tolls = np.zeros(market.size) if toll is None else toll
-    ways, (amounts_in, amounts_out, earned) = np.empty(market.size, dtype=np.int64), np.empty((3, market.size))
+    answers = market.answers()
     value, steps, imbalance = kernels.solve(
-        nu, multipliers, market.kinds, market.a, market.b, market.params, market.segments, on, goal.gain, goal.excess,
-        goal.low, goal.high, goal.penalty, goal.rows, goal.bounds, tolls, softness, psi, False, goal.nav, floor,
-        ways, amounts_in, amounts_out, earned,
-    )  # fmt: skip
-    return Solution(value, nu, multipliers, psi, on, ways, amounts_in, amounts_out, earned, steps, imbalance / goal.nav)
-
-
-def priced(goal: Goal, nu: Floats, multipliers: Floats) -> Goal:
-    """``goal`` where a trade costs ``nu``, and the multipliers what it takes of the limits: what is left to gain."""
-    return replace(goal, gain=goal.gain - nu - multipliers @ goal.rows)
+        nu, multipliers, market.curves, on, goal, tolls, softness, psi, False, floor, answers
+    )
+    return Solution(value, nu, multipliers, psi, on, *answers, steps, imbalance / goal.nav)
 
 
 def wanted_at(goal: Goal, nu: Floats, multipliers: Floats) -> tuple[float, Floats]:
     """The part of the dual at ``nu`` and ``multipliers`` that is not the curves' own, and the net trades wanted."""
-    n, left = len(nu), priced(goal, nu, multipliers)
+    n = len(nu)
     psi = np.zeros(n)
-    most = kernels.respond(left.gain, goal.excess, goal.low, goal.high, goal.penalty, 0.0, psi, np.zeros((n, n)))
+    most = kernels.respond(goal.priced(nu, multipliers).gain, goal, 0.0, psi, np.zeros((n, n)))
     return most + float(multipliers @ goal.bounds), psi
 
 
 def tokens_part(market: Market, goal: Goal, nu: Floats) -> float:
     """The part of the dual at ``nu`` that is not the curves' own, at the best multipliers for these prices."""
-    none_on, no_toll = np.zeros(market.size, dtype=np.int64), np.zeros(market.size)
-    ways, (amounts_in, amounts_out, earned) = none_on.copy(), np.empty((3, market.size))
+    multipliers, psi, tolls = np.zeros(len(goal.bounds)), np.zeros(len(nu)), np.zeros(market.size)
+    on = np.zeros(market.size, dtype=np.int64)
     value, _, _ = kernels.solve(
-        nu.copy(), np.zeros(len(goal.bounds)), market.kinds, market.a, market.b, market.params, market.segments,
-        none_on, goal.gain, goal.excess, goal.low, goal.high, goal.penalty, goal.rows, goal.bounds, no_toll, 0.0,
-        np.zeros(len(nu)), True, goal.nav, -inf, ways, amounts_in, amounts_out, earned,
-    )  # fmt: skip
+        nu.copy(), multipliers, market.curves, on, goal, tolls, 0.0, psi, True, -inf, market.answers()
+    )
     return value

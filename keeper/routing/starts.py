@@ -78,10 +78,10 @@ def _doors(market: Market, allowed: Ints, trades: Sequence[Trade]) -> dict[str, 
     pairs = {trade.pool: {trade.token_in, trade.token_out} for trade in trades}
     doors: dict[str, list[_Door]] = defaultdict(list)
     for e in np.flatnonzero(allowed):
-        pool, a, b = market.pools[market.pool[e]], market.tokens[market.a[e]], market.tokens[market.b[e]]
+        pool, a, b = market.pools[market.pool[e]], market.tokens[market.curves.a[e]], market.tokens[market.curves.b[e]]
         if pairs.get(pool.name, {a, b}) != {a, b}:
             continue
-        depth = pool.virtual_reserves(a, b)[0] * float(market.scale[market.a[e]])
+        depth = pool.virtual_reserves(a, b)[0] * float(market.scale[market.curves.a[e]])
         if depth > 0:
             doors[b].append(_Door(pool.name, a, b, pool.fee_fraction, depth))
             doors[a].append(_Door(pool.name, b, a, pool.fee_fraction, depth))

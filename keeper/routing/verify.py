@@ -29,6 +29,5 @@ def upper_bound(problem: Problem, dual: Mapping[str, float]) -> float:
         nu[i] = dual[token] if priced else dual[token] / (market.scale[i] * 10 ** decimals[token])
         if not nu[i] > 0:
             raise ValueError(f"the dual price of {token} is {dual[token]}, it must be above 0")
-    *_, earned = market.trades(nu)
-    arbs = upper_arbs(market, problem.routable, problem.toll, earned)
+    arbs = upper_arbs(market, problem.routable, problem.toll, market.trades(nu).earned)
     return max(problem.hold, tokens_part(market, goal, nu) + arbs - problem.gas_usd(problem.gas_units.base))

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from keeper.routing.goal import Goal
 from keeper.routing.market import Market
 from keeper.routing.selection import select
-from keeper.routing.solver import Goal
 
 
 def warm() -> None:

@@ -83,10 +83,11 @@ def unwanted_usd(facts: Snapshot, asked: Policy, decision: Decision) -> float:
     nav, dual, change = facts.nav / WAD, decision.certificate.dual, replayed(facts, decision)
     lost = 0.0
     for asset in facts.vault.assets:
-        if asset.token in routed(facts) and dual[asset.token] < 1e-5:
+        if asset.token in routed(facts) and dual[asset.token] < 1e-3:
             unit = asset.price / 1e18 / 10 ** facts.token[asset.token].decimals
             left = (asset.balance + change[asset.token]) * unit - asset.target_weight / 1e18 * nav
-            lost += asked.tracking_penalty / (2 * nav) * (left - nav / asked.tracking_penalty) ** 2
+            wanted = (1 - dual[asset.token]) * nav / asked.tracking_penalty
+            lost += asked.tracking_penalty / (2 * nav) * (left - wanted) ** 2
     return lost
 
 

@@ -31,7 +31,7 @@ def priced(pool: BasePool) -> Market:
 
 
 def best_trade(market: Market, curve: int, ratio: float) -> tuple[int, float, float, float]:
-    return kernels.trade(market.kinds[curve], market.params[curve], market.segments, ratio)
+    return kernels.trade(market.curves.kinds[curve], market.curves.params[curve], market.curves.segments, ratio)
 
 
 @pytest.mark.parametrize("kind", POOLS)
@@ -44,7 +44,8 @@ def test_the_trade_that_the_solver_wants_is_the_one_that_the_pool_makes(kind, lo
     way, amount_in, amount_out, _ = best_trade(market, curve, float(np.exp(log_ratio)))
     if way == 0 or amount_in < 1:
         return
-    i, j = (market.a[curve], market.b[curve]) if way > 0 else (market.b[curve], market.a[curve])
+    a, b = market.curves.a[curve], market.curves.b[curve]
+    i, j = (a, b) if way > 0 else (b, a)
     raw = int(amount_in / market.scale[i])
     try:
         paid, after = pool.swap(market.tokens[i], market.tokens[j], raw)
@@ -62,7 +63,7 @@ def test_the_trade_that_the_solver_wants_is_the_one_that_the_pool_makes(kind, lo
 def test_a_pool_at_the_market_price_is_left_alone(kind):
     market = priced(POOLS[kind])
     for curve in range(market.size):
-        i, j = market.a[curve], market.b[curve]
+        i, j = market.curves.a[curve], market.curves.b[curve]
         pool = market.pools[0]
         there = pool.marginal_price(market.tokens[i], market.tokens[j]) / (1 - pool.fee_fraction)
         way, *_ = best_trade(market, curve, there * market.scale[j] / market.scale[i])

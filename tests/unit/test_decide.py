@@ -352,7 +352,15 @@ def test_within_limits_what_is_far_too_much_is_sold_at_a_fair_price(slippage):
     decision = decide(facts(basket, pools, limits=limits), policy(tracking_penalty=10))
     assert {buy.token for buy in decision.buys} == {USDC.address, LINK.address}
     # The bound would have 0.3% of what is sold, the pools' fee, thrown away with it.
-    assert decision.certificate.gap_usd < 2e-4 * 1e6
+    gap = decision.certificate.gap_usd
+    assert 1e-6 * 1e6 < gap < 2e-4 * 1e6
+    assert (
+        f"; tracking_penalty is so large that value beyond the targets counts as a loss: ${gap:.2f}" in decision.reason
+    )
+
+
+def test_no_word_is_said_of_assets_that_are_worth_nothing_where_there_are_none():
+    assert "counts as a loss" not in decide(facts(limits=None), policy(tracking_penalty=1)).reason
 
 
 def test_a_circle_that_pays_but_cannot_be_started_is_held_and_said():

@@ -46,11 +46,12 @@ def test_the_parts_of_the_cost_add_up_to_what_the_decision_says(plan):
 
 def test_the_certificate_is_that_of_the_decision(plan):
     said = json.loads(plan("--json")[1])["certificate"]
-    hold, worth, bound, short, _ = figures(plan("--explain")[1], "certificate", 5).values()
+    hold, worth, bound, short, structural, unwanted = figures(plan("--explain")[1], "certificate", 6).values()
     assert (worth, bound, short) == pytest.approx(
         (said["objective_usd"], said["upper_bound_usd"], said["gap_usd"]), abs=1e-5
     )
     assert hold < worth <= bound
+    assert structural == unwanted == 0
 
 
 WIDE = LIMITS.model_copy(update={"max_slippage": WAD // 20, "max_batch_loss": WAD // 20, "loss_headroom": WAD // 20})
@@ -75,7 +76,7 @@ def test_a_limit_is_said_to_bind_where_it_does(plan, limits, binding):
 def test_a_pool_that_was_left_out_is_named_with_the_reason(plan):
     text = plan("--explain", min_pool_liquidity_usd=1e5, gas_price_wei="0")[1]
     assert f"left out: {SHALLOW.name}, below the liquidity floor" in text
-    proof = figures(text, "certificate", 6)
+    proof = figures(text, "certificate", 7)
     assert proof["the bound with the pools left out"] > proof["no plan is worth more than"]
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 from builders import USDC, WETH, v2_pool
 
+from keeper.routing.goal import Goal
 from keeper.routing.market import Market
-from keeper.routing.solver import Goal, solve
+from keeper.routing.solver import solve
 
 
 def test_a_basket_far_smaller_than_its_pools_takes_few_steps():

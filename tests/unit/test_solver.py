@@ -27,9 +27,10 @@ from scipy.optimize import minimize, minimize_scalar
 from keeper.policy.decide import problem_of
 from keeper.pools import BasePool, SwapError
 from keeper.routing import kernels
+from keeper.routing.goal import Goal, slope
 from keeper.routing.market import Market
 from keeper.routing.plan import Problem
-from keeper.routing.solver import slope, solve, tokens_part
+from keeper.routing.solver import solve, tokens_part
 from keeper.units import WAD
 
 POOLS = {
@@ -69,8 +70,8 @@ def limited(seed: int, share: int) -> Problem:
 @given(log_ratio=st.floats(-0.05, 0.05))
 def test_no_other_trade_with_a_pool_earns_more(kind, log_ratio):
     pool, market = POOLS[kind], market_of(POOLS[kind])
-    ratio = float(np.exp(log_ratio))
-    way, amount_in, amount_out, _ = kernels.trade(market.kinds[0], market.params[0], market.segments, ratio)
+    curves, ratio = market.curves, float(np.exp(log_ratio))
+    way, amount_in, amount_out, _ = kernels.trade(curves.kinds[0], curves.params[0], curves.segments, ratio)
     nu = np.array([ratio, 1.0])
     sold, bought = (0, 1) if way >= 0 else (1, 0)
     earned = nu[bought] * amount_out - nu[sold] * amount_in
@@ -94,7 +95,7 @@ def test_no_other_trade_with_a_pool_earns_more(kind, log_ratio):
 @pytest.mark.parametrize("ratio", [0.9, 0.999, 1.0, 1.01, 1.2])
 def test_a_compiled_kernel_is_the_function_as_written(kind, ratio):
     market = market_of(POOLS[kind])
-    arguments = market.kinds[0], market.params[0], market.segments, ratio
+    arguments = market.curves.kinds[0], market.curves.params[0], market.curves.segments, ratio
     assert kernels.trade(*arguments) == pytest.approx(python(kernels.trade)(*arguments), rel=1e-12)
 
 
@@ -102,50 +103,47 @@ def test_a_compiled_kernel_is_the_function_as_written(kind, ratio):
 
 
 @st.composite
-def responses(draw: st.DrawFn) -> dict[str, np.ndarray]:
+def responses(draw: st.DrawFn) -> Goal:
     n = draw(st.integers(1, 5))
     rng = np.random.default_rng(draw(st.integers(0, 10**6)))
     root = rng.normal(size=(n, n))
     matrix = root @ root.T + 0.1 * np.eye(n)
     low, width = -rng.uniform(0, 2, n), rng.uniform(0, 3, n) * (rng.random(n) > 0.2)
-    return {
-        "c": rng.normal(size=n),
-        "excess": rng.normal(size=n),
-        "low": low,
-        "high": low + width,
-        "penalty": matrix if draw(st.booleans()) else np.diag(matrix)[None, :].copy(),
-    }
+    return Goal(
+        nav=1.0,
+        gain=rng.normal(size=n),
+        excess=rng.normal(size=n),
+        low=low,
+        high=low + width,
+        penalty=matrix if draw(st.booleans()) else np.diag(matrix)[None, :].copy(),
+        rows=np.zeros((0, n)),
+        bounds=np.zeros(0),
+    )
 
 
 @settings(max_examples=80, deadline=None)
 @given(responses())
-def test_the_tokens_answer_is_the_best_within_the_box(question):
-    n = len(question["c"])
+def test_the_tokens_answer_is_the_best_within_the_box(goal):
+    n = len(goal.gain)
     psi, bend = np.zeros(n), np.empty((n, n))
-    value = kernels.respond(**question, blur=0.0, psi=psi, slope=bend)
-
-    def loss(x: np.ndarray) -> float:
-        distance = question["excess"] + x
-        return -float(question["c"] @ x - distance @ slope(question["penalty"], distance) / 2)
-
-    box = list(zip(question["low"], question["high"], strict=True))
-    best = minimize(loss, psi * 0 + question["low"], bounds=box, method="L-BFGS-B", options={"ftol": 1e-14})
-    assert value == pytest.approx(-loss(psi), abs=1e-9)
+    value = kernels.respond(goal.gain, goal, 0.0, psi, bend)
+    box = list(zip(goal.low, goal.high, strict=True))
+    best = minimize(lambda x: -goal.worth(x), goal.low, bounds=box, method="L-BFGS-B", options={"ftol": 1e-14})
+    assert value == pytest.approx(goal.worth(psi), abs=1e-9)
     assert value >= -best.fun - 1e-7
-    assert ((question["low"] <= psi) & (psi <= question["high"])).all()
+    assert ((goal.low <= psi) & (psi <= goal.high)).all()
 
 
 @settings(max_examples=80, deadline=None)
 @given(responses(), st.sampled_from([1.0, 1e-3, 1e-9]))
-def test_with_a_barrier_the_answer_is_where_all_forces_cancel(question, blur):
-    n = len(question["c"])
+def test_with_a_barrier_the_answer_is_where_all_forces_cancel(goal, blur):
+    n = len(goal.gain)
     psi, bend = np.zeros(n), np.empty((n, n))
-    kernels.respond(**question, blur=blur, psi=psi, slope=bend)
-    low, high = question["low"], question["high"]
-    free = low < high
-    assert (psi[~free] == low[~free]).all()
-    force = question["c"] - slope(question["penalty"], question["excess"] + psi)
-    under, over = (psi - low)[free], (high - psi)[free]
+    kernels.respond(goal.gain, goal, blur, psi, bend)
+    free = goal.low < goal.high
+    assert (psi[~free] == goal.low[~free]).all()
+    force = goal.gain - slope(goal.penalty, goal.excess + psi)
+    under, over = (psi - goal.low)[free], (goal.high - psi)[free]
     assert (under > 0).all()
     assert (over > 0).all()
     left = force[free] + blur / under - blur / over
@@ -169,9 +167,8 @@ def test_slope_and_curvature_of_the_dual_are_its_differences(blur, softness):
 
     def of(point: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> None:
         kernels.dual(
-            point[:n].copy(), point[n:].copy(), market.kinds, market.a, market.b, market.params, market.segments,
-            question.routable, goal.gain, goal.excess, goal.low, goal.high, goal.penalty, goal.rows, goal.bounds, toll,
-            softness, blur, np.zeros(n), np.empty((n, n)), gradient, hessian, True,
+            point[:n].copy(), point[n:].copy(), market.curves, question.routable, goal, toll, softness, blur,
+            np.zeros(n), np.empty((n, n)), gradient, hessian, True,
         )  # fmt: skip
 
     def gradient(point: np.ndarray) -> np.ndarray:
@@ -226,9 +223,8 @@ def test_where_newton_gets_stuck_between_limits_the_barriers_find_the_optimum(se
     market, goal = question.market, question.goal()
     n, m = len(market.tokens), len(goal.bounds)
     _, steps, imbalance = kernels.minimise(
-        np.ones(n), np.zeros(m), market.kinds, market.a, market.b, market.params, market.segments, question.routable,
-        goal.gain, goal.excess, goal.low, goal.high, goal.penalty, goal.rows, goal.bounds, np.zeros(market.size), 0.0,
-        0.0, np.zeros(n), False, 1e-11 * goal.nav, -np.inf, 200,
+        np.ones(n), np.zeros(m), market.curves, question.routable, goal, np.zeros(market.size), 0.0, 0.0, np.zeros(n),
+        False, 1e-11 * goal.nav, -np.inf, 200,
     )  # fmt: skip
     assert (steps, imbalance > 1e-6 * goal.nav) == (200, True)
     solution = solve(market, goal, question.routable)
@@ -253,7 +249,7 @@ def test_limits_that_nothing_can_meet_are_seen_to_be_hopeless():
     question = limited(6, 20)
     goal = question.goal()
     # More progress than the turnover allows.
-    goal = replace(goal, bounds=np.array([0.0, 1.0, 0.001, -0.002]) * goal.nav)
+    goal = goal._replace(bounds=np.array([0.0, 1.0, 0.001, -0.002]) * goal.nav)
     found = solve(question.market, goal, question.routable, floor=goal.worth(np.zeros(len(goal.gain))))
     assert found.hopeless
 
