@@ -31,6 +31,8 @@ from keeper.routing.jit import Floats, Ints, kernel
 CONSTANT, TICKS, WEIGHTED, STABLE = 0, 1, 2, 3
 PARAMS = 10
 SEGMENT = 5
+MOST = 5
+"""Where the parameters of a weighted curve have what may come in at once, as a part of the balance."""
 
 LEAST_PRICE = 1e-12
 """Prices stay above this: only a token that nobody takes any more of could be worth less."""
@@ -145,7 +147,7 @@ def _weighted_one_way(
 
 @kernel
 def _weighted(params: Floats, ratio: float) -> tuple[int, float, float, float]:
-    of_a, of_b, weight_a, weight_b, kept, most = params[0], params[1], params[2], params[3], params[4], params[5]
+    of_a, of_b, weight_a, weight_b, kept, most = params[0], params[1], params[2], params[3], params[4], params[MOST]
     spot = of_b * weight_a / (of_a * weight_b)
     if kept * spot > ratio:
         amount_in, amount_out, curvature = _weighted_one_way(of_a, of_b, weight_a / weight_b, kept, most, ratio)

@@ -438,6 +438,7 @@ def _promise(goal: Goal, selection: Selection) -> float:
 def _after(problem: Problem, goal: Goal, ledger: Ledger) -> tuple[Market, Goal]:
     """What the solver sees after the swaps of ``ledger``."""
     market = Market.of(tuple(ledger.pools[pool.name] for pool in problem.pools), problem.unit_values)
+    market.keep_to_one_swap(problem.market, ledger.swaps)
     done = np.array([float(ledger.change.get(token, 0)) for token in market.tokens]) * market.scale
     return market, goal.after(done)
 
@@ -527,7 +528,9 @@ def _certificate(plan: Plan, selection: Selection) -> Certificate:
     of_tokens, wanted = wanted_at(exact, at.nu, at.multipliers)
     # What the solver kept clear of the limits, a plan may use: it counts.
     kept_clear = 0.0 if problem.limits is None else of_tokens - wanted_at(problem.goal(), at.nu, at.multipliers)[0]
-    bound = max(problem.hold, selection.bound + kept_clear - base)
+    objective = plan.objective if plan.swaps else problem.hold
+    # Parts of a swap can do a hair better than the whole, in a pool where the fee stays on the side that is bought.
+    bound = max(problem.hold, selection.bound + kept_clear - base, objective)
     snapshot, market = problem.snapshot, problem.market
     prices = at.nu.copy()
     # With a covariance, what an asset is worth depends on where the others end.
@@ -542,7 +545,6 @@ def _certificate(plan: Plan, selection: Selection) -> Certificate:
         * (1.0 if token in snapshot.asset else market.scale[i] * 10 ** snapshot.token[token].decimals)
         for i, token in enumerate(market.tokens)
     }
-    objective = plan.objective if plan.swaps else problem.hold
     one_pair = max(selection.value - base, problem.hold)
     structural = max(bound - one_pair, 0.0) if market.shared else 0.0
     return Certificate(
