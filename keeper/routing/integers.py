@@ -120,6 +120,11 @@ def carry_out(
     return _Run(ledger, trades, fixed).run(most_parts)
 
 
+def last_exits(ledger: Ledger, trades: Sequence[Trade], fixed: Mapping[str, int] = _FREE) -> Mapping[str, int]:
+    """By token the place of the trade that leads on what is left of it in the end, as `carry_out` does it."""
+    return _Run(ledger, trades, fixed).last
+
+
 class _Run:
     """One go at some trades.
 

@@ -14,7 +14,7 @@ import numpy as np
 from keeper.domain import GasUnits, Limits, Snapshot, Swap
 from keeper.pools import BasePool
 from keeper.routing.goal import Goal, slope
-from keeper.routing.integers import Ledger, Trade, carry_out
+from keeper.routing.integers import Ledger, Trade, carry_out, last_exits
 from keeper.routing.jit import Floats, Ints
 from keeper.routing.market import Market
 from keeper.routing.selection import Selection, select
@@ -465,7 +465,7 @@ def _simulated(
             trial = ledger.copy()
             undone = carry_out(trial, corrected, parts, fixed)
             plan = Plan(problem, tuple(trial.swaps), trial.sent, trial.change, tuple(trade.pool for trade in undone))
-            again = _corrected(plan, corrected) if plan.strays else corrected
+            again = _corrected(plan, corrected, last_exits(ledger, trades, fixed)) if plan.strays else corrected
             if again == corrected:
                 break
             corrected = again
@@ -478,18 +478,21 @@ def _simulated(
     return best
 
 
-def _corrected(plan: Plan, trades: list[Trade]) -> list[Trade]:
-    """``trades``, of which ``plan`` came, with as much more or less spent of each asset as there is astray of it."""
+def _corrected(plan: Plan, trades: list[Trade], exits: Mapping[str, int]) -> list[Trade]:
+    """``trades``, of which ``plan`` came, with as much more or less spent of each asset as there is astray of it.
+
+    By its one of ``exits``, if it has one: what another trade spends less comes back less in a circle.
+    """
     problem, corrected = plan.problem, list(trades)
     for asset, astray in zip(problem.snapshot.vault.assets, plan.astray, strict=True):
-        spending = [k for k, trade in enumerate(corrected) if trade.token_in == asset.token]
+        spending = [k for k, trade in enumerate(trades) if trade.token_in == asset.token]
         if not astray or not spending:
             continue
-        k = max(spending, key=lambda k: corrected[k].amount_in)
+        k = exits.get(asset.token, max(spending, key=lambda k: trades[k].amount_in))
         # Away from zero: of what is too little, a raw unit less.
         change = ceil(abs(astray) / problem.unit_values[asset.token])
-        amount = corrected[k].amount_in + (change if astray > 0 else -change)
-        corrected[k] = replace(corrected[k], amount_in=max(amount, 1))
+        amount = trades[k].amount_in + (change if astray > 0 else -change)
+        corrected[k] = replace(trades[k], amount_in=max(amount, 1))
     return corrected
 
 
@@ -529,8 +532,10 @@ def _certificate(plan: Plan, selection: Selection) -> Certificate:
     # What the solver kept clear of the limits, a plan may use: it counts.
     kept_clear = 0.0 if problem.limits is None else of_tokens - wanted_at(problem.goal(), at.nu, at.multipliers)[0]
     objective = plan.objective if plan.swaps else problem.hold
-    # Parts of a swap can do a hair better than the whole, in a pool where the fee stays on the side that is bought.
-    bound = max(problem.hold, selection.bound + kept_clear - base, objective)
+    bound = max(problem.hold, selection.bound + kept_clear - base)
+    if problem.limits is None:
+        # Parts of a swap can do a hair better than the whole, in a pool where the fee stays on the side that is bought.
+        bound = max(bound, objective)
     snapshot, market = problem.snapshot, problem.market
     prices = at.nu.copy()
     # With a covariance, what an asset is worth depends on where the others end.

@@ -269,6 +269,77 @@ def test_a_circle_is_started_where_that_costs_least():
     assert {swap.pool for swap in plan.swaps} == {one.name, other.name, cheap.name}
 
 
+def test_a_circle_that_is_two_pools_away_is_started():
+    pools = (*outside_circle(1, LINK, UNI)[:2], v2_pool(3, USDC, WBTC, 1e7), v2_pool(4, WBTC, LINK, 1e7))
+    plan = optimise(problem({USDC: (1.0, 1.0)}, pools))
+    assert {swap.pool for swap in plan.swaps} == {pool.name for pool in pools}
+    assert {token for token, change in plan.change.items() if change} == {USDC.address}
+    assert plan.worth > 0.9 * plan.certificate.bound > 0
+
+
+def test_a_circle_is_started_along_with_what_needs_no_start():
+    way = v2_pool(11, USDC, WETH, 1e7)
+    alone = optimise(problem(HALVES, (way,)))
+    plan = optimise(problem(HALVES, (*outside_circle(1, LINK, UNI), way)))
+    assert plan.dropped == ()
+    assert plan.certificate.gap < 0.1 * (plan.worth - alone.worth)
+
+
+def test_a_circle_that_is_not_started_is_named_also_where_other_trades_are_made():
+    one, other, _ = outside_circle(1, LINK, UNI)
+    pools = (one, other, v2_pool(3, USDC, LINK, 1e7, fee_pips=990_000), v2_pool(11, USDC, WETH, 1e7))
+    plan = optimise(problem(HALVES, pools, nav=1e6))
+    assert {swap.pool for swap in plan.swaps} == {pools[3].name}
+    assert {one.name, other.name} <= set(plan.dropped)
+
+
+def test_what_starts_a_circle_is_not_sold_again_before_it_has_gone_round():
+    """The gain leads to WETH by another way than the start came."""
+    one, other, _ = outside_circle(1, LINK, UNI)
+    pools = (one, other, v2_pool(3, USDC, LINK, 1e7, fee_pips=10_000), v2_pool(4, UNI, WETH, 1e6, fee_pips=100))
+    plan = optimise(problem(HALVES, pools))
+    assert plan.dropped == ()
+    assert plan.worth > plan.problem.hold + 0.9 * (plan.certificate.bound - plan.problem.hold)
+
+
+def pairs_used(plan: Plan, pool: str) -> set[frozenset[str]]:
+    return {frozenset((swap.token_in, swap.token_out)) for swap in plan.swaps if swap.pool == pool}
+
+
+def test_a_circle_is_not_started_through_a_second_pair_of_a_pool():
+    thirds = weighted_pool(3, {USDC: 0.4, WETH: 0.4, LINK: 0.2}, 1e8)
+    one, other, dear = outside_circle(1, LINK, UNI)
+    plan = optimise(problem(HALVES, (one, other, dear, thirds)))
+    assert pairs_used(plan, thirds.name) == {frozenset((USDC.address, WETH.address))}
+    assert {swap.pool for swap in plan.swaps} == {one.name, other.name, dear.name, thirds.name}
+    assert plan.worth <= plan.certificate.bound
+
+
+def test_what_is_left_to_do_goes_through_the_pair_of_a_pool_that_was_used_before():
+    """A circle that cannot be started has the rest solved again: there LINK would be bought in the same pool."""
+    basket = {USDC: (0.8, 0.4), WETH: (0.1, 0.3), LINK: (0.1, 0.3)}
+    thirds = weighted_pool(3, {USDC: 0.4, WETH: 0.3, LINK: 0.3}, 1e8)
+    dear = v2_pool(4, USDC, UNI, 1e7, fee_pips=990_000)
+    circle = outside_circle(1, UNI, WBTC)[:2]
+    plan = optimise(problem(basket, (thirds, dear, *circle), nav=1e6))
+    assert {pool.name for pool in circle} <= set(plan.dropped)
+    assert len(pairs_used(plan, thirds.name)) == 1
+    assert plan.worth <= plan.certificate.bound
+
+
+def test_a_weighted_pool_takes_in_all_no_more_than_one_swap_may_bring():
+    """The circle that cannot be started has the rest solved again, when a swap could bring 30% of what is there now."""
+    shallow = weighted_pool(3, {USDC: 0.5, WETH: 0.5}, 1e6)
+    one, other, _ = outside_circle(1, LINK, UNI)
+    dear = v2_pool(4, USDC, LINK, 1e7, fee_pips=990_000)
+    plan = optimise(problem(HALVES, (one, other, dear, shallow), nav=1e6, tracking_penalty=5))
+    assert plan.dropped
+    brought = sum(swap.amount_in for swap in plan.swaps if swap.pool == shallow.name)
+    held = shallow.holdings[0].balance
+    assert 0.29 * held < brought < 0.302 * held
+    assert plan.worth <= plan.certificate.bound
+
+
 def test_pools_that_no_route_leads_through_are_ignored():
     apart, dead_end = v2_pool(1, LINK, UNI, 1e8), v2_pool(2, USDC, WBTC, 1e8)
     way = v2_pool(3, USDC, WETH, 1e8)
