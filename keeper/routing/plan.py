@@ -394,13 +394,13 @@ def _carried_out(problem: Problem, goal: Goal, selection: Selection) -> Plan:
         if undone and missing > _MATERIAL * problem.nav_usd:
             for start in starts(market, stuck, ledger, trades, undone, missing):
                 started = _simulated(problem, ledger, [*trades, *start], fixed)
-                if not started[0].stranded and not started[1].strays and _better(started[1], found[1]):
+                if _better(started[0], started[1], found[1]):
                     found = started
             trial, plan, undone = found
         stranded = trial.stranded
         # Where something is stranded, what was to lead on cannot.
         failed = [trade in undone or trade.token_out in stranded for trade in trades]
-        if plan.swaps and not stranded and _better(plan, best):
+        if _better(trial, plan, best):
             best, ledger = plan, trial
             if not any(failed) and (stuck == allowed).all():
                 return best
@@ -423,11 +423,11 @@ def _carried_out(problem: Problem, goal: Goal, selection: Selection) -> Plan:
     return best
 
 
-def _better(plan: Plan, best: Plan) -> bool:
-    """Whether a plan is worth more, and no limit keeps it back that does not keep back ``best`` as well."""
-    if best.swaps and plan.strays and not best.strays:
-        return False
-    return plan.worth > best.worth + _WORTHWHILE * plan.problem.nav_usd
+def _better(ledger: Ledger, plan: Plan, best: Plan) -> bool:
+    """Whether ``plan``, which leads to ``ledger``, is worth more than ``best``; nothing stranded nor astray through it."""
+    limited = plan.strays and best.swaps and not best.strays
+    can_be_done = plan.swaps and not ledger.stranded and not limited
+    return bool(can_be_done) and plan.worth > best.worth + _WORTHWHILE * plan.problem.nav_usd
 
 
 def _promise(goal: Goal, selection: Selection) -> float:

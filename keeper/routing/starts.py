@@ -32,8 +32,6 @@ def starts(  # noqa: PLR0917  what is there, and what is asked
     trade the same pair as ``trades``. Nothing that loses more than ``most`` USD on the way there and back.
     """
     spent = turning(undone)
-    if not spent:
-        return
     doors = _doors(market, allowed, trades)
     usd = dict(zip(market.tokens, map(float, market.scale), strict=True))
     for token in nlargest(_TOKENS, spent, key=spent.__getitem__):

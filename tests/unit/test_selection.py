@@ -293,6 +293,15 @@ def test_a_circle_that_is_not_started_is_named_also_where_other_trades_are_made(
     assert {one.name, other.name} <= set(plan.dropped)
 
 
+def test_a_circle_that_brings_next_to_nothing_is_neither_started_nor_named():
+    one, other = v2_pool(1, LINK, UNI, 20), v2_pool(2, LINK, UNI, 20)
+    other = other.model_copy(update={"reserve1": other.reserve1 * 103 // 100})
+    way = v2_pool(11, USDC, WETH, 1e7)
+    plan = optimise(problem(HALVES, (one, other, v2_pool(3, USDC, LINK, 1e7), way), nav=1e6))
+    assert [swap.pool for swap in plan.swaps] == [way.name]
+    assert plan.dropped == ()
+
+
 def test_what_starts_a_circle_is_not_sold_again_before_it_has_gone_round():
     """The gain leads to WETH by another way than the start came."""
     one, other, _ = outside_circle(1, LINK, UNI)
