@@ -23,8 +23,11 @@ from builders import (
 )
 from graphs import graph
 
+from keeper.domain import Swap
 from keeper.policy.decide import problem_of
 from keeper.pools import UniswapV2Pool
+from keeper.routing import kernels
+from keeper.routing.market import Market
 from keeper.routing.plan import Plan, Problem, optimise
 from keeper.routing.selection import select
 from keeper.routing.solver import solve
@@ -347,6 +350,32 @@ def test_a_weighted_pool_takes_in_all_no_more_than_one_swap_may_bring():
     held = shallow.holdings[0].balance
     assert 0.29 * held < brought < 0.302 * held
     assert plan.worth <= plan.certificate.bound
+
+
+def test_what_a_weighted_pool_may_still_take_counts_what_came_in_and_never_falls_below_nothing():
+    pool = weighted_pool(3, {USDC: 0.5, WETH: 0.5}, 1e6)
+    prices = {coin.address: coin.cents / 100 / 10**coin.decimals for coin in (USDC, WETH)}
+    before = Market.of((pool,), prices)
+
+    def may_take(*trades: tuple[Coin, float]) -> float:
+        """Dollars that the next swap may bring, after some of these (and with no more than these on the books)."""
+        after, swaps = pool, []
+        for coin, usd in trades:
+            other = WETH if coin is USDC else USDC
+            paid, after = after.swap(coin.address, other.address, coin.amount(usd))
+            amounts = {"amount_in": coin.amount(usd), "amount_out": paid}
+            swaps.append(Swap(pool=pool.name, token_in=coin.address, token_out=other.address, **amounts))
+        market = Market.of((after,), prices)
+        market.keep_to_one_swap(before, swaps)
+        most, balance = market.curves.params[0][[kernels.MOST, 0]]
+        return most * balance
+
+    whole = may_take()
+    assert whole == pytest.approx(0.3 / 0.997 * 5e5)
+    assert may_take((USDC, 1e5)) == pytest.approx(whole - 1e5, rel=1e-6)
+    assert may_take((USDC, 1.4e5), (USDC, 1.4e5)) == 0
+    # What went out makes the pool smaller, and the contract goes by what is there.
+    assert may_take((USDC, 10), (WETH, 1e5)) < 0.9 * whole
 
 
 def test_pools_that_no_route_leads_through_are_ignored():
