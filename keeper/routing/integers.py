@@ -245,11 +245,11 @@ class _Run:
         stay = {token: stays(token) for token in self.ledger.balances}
         enough = min(_ENOUGH, max(stay.values(), default=0.0))
         roots = [token for token in stay if stay[token] >= enough]
-        last = {trade.token_in: place for place, trade in enumerate(self.trades) if trade.closes}
-        rooted = set(last)
+        closing = {trade.token_in: place for place, trade in enumerate(self.trades) if trade.closes}
+        last, rooted = dict(closing), set(closing)
         # What is lost in a circle comes off what the last exits bring: if possible not off what is to be exact.
-        for ends in ([token for token in roots if token not in self.fixed], roots):
-            reached = deque(token for token in ends if token not in rooted)
+        for ends in ([token for token in roots if token not in self.fixed], roots, closing):
+            reached = deque(token for token in ends if token in closing or token not in rooted)
             rooted.update(reached)
             while reached:
                 for place in into.get(reached.popleft(), ()):

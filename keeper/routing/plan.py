@@ -424,7 +424,7 @@ def _carried_out(problem: Problem, goal: Goal, selection: Selection) -> Plan:
 
 
 def _better(ledger: Ledger, plan: Plan, best: Plan) -> bool:
-    """Whether ``plan``, which leads to ``ledger``, is worth more than ``best`` with nothing stranded or newly astray."""
+    """Whether ``plan``, leading to ``ledger``, is worth more than ``best``, with nothing stranded or newly astray."""
     limited = plan.strays and best.swaps and not best.strays
     can_be_done = plan.swaps and not ledger.stranded and not limited
     return bool(can_be_done) and plan.worth > best.worth + _WORTHWHILE * plan.problem.nav_usd

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from builders import LINK, UNI, USDC, WETH, v2_pool, v3_pool
+from builders import LINK, UNI, USDC, WBTC, WETH, v2_pool, v3_pool
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -139,6 +139,19 @@ def test_what_closes_a_circle_waits_for_what_goes_round_in_it():
 
     assert left(*around, start, sold) != []
     assert left(*around, start, replace(sold, closes=True)) == []
+
+
+def test_what_leads_back_to_where_a_circle_closes_waits_for_the_circles_beyond():
+    """LINK is bought, UNI leads back to it, and from UNI a smaller circle goes on to WBTC."""
+    pools = (*(v2_pool(k, LINK, UNI, 1e8) for k in (4, 5)), *(v2_pool(k, UNI, WBTC, 1e8) for k in (7, 8)))
+    start = Trade(BACK.name, USDC.address, LINK.address, USDC.amount(100), 100)
+    sold = Trade(BACK.name, LINK.address, USDC.address, LINK.amount(99), 99, closes=True)
+    small = [trade(pools[2], UNI, WBTC, 500), trade(pools[3], WBTC, UNI, 498)]
+    book = ledger((*POOLS, *pools), usdc=USDC.amount(1e5))
+    large = [trade(pools[0], LINK, UNI, 1000), trade(pools[1], UNI, LINK, 990)]
+    assert carry_out(book, [*large, *small, start, sold], most_parts=300) == []
+    names = [swap.pool for swap in book.swaps]
+    assert max(k for k, name in enumerate(names) if name == pools[2].name) < names.index(pools[1].name)
 
 
 @pytest.mark.parametrize("first", [0, 1])
