@@ -391,7 +391,9 @@ def _carried_out(problem: Problem, goal: Goal, selection: Selection) -> Plan:
         fixed = _fixed(problem, market, wanted, selection.solution)
         trial, plan, undone = found = _simulated(problem, ledger, trades, fixed)
         missing = _promise(wanted, selection) - max(plan.worth - best.worth, 0.0)
-        if undone and missing > _MATERIAL * problem.nav_usd:
+        # What is done without a start is done first, unless it takes a pool's other pair.
+        wait = _better(trial, plan, best) and not market.shared
+        if undone and missing > _MATERIAL * problem.nav_usd and not wait:
             for start in starts(market, stuck, ledger, trades, undone, missing):
                 started = _simulated(problem, ledger, [*trades, *start], fixed)
                 if _better(started[0], started[1], found[1]):
