@@ -9,7 +9,7 @@ from keeper.domain import Decision, Policy, Snapshot
 from keeper.policy.decide import problem_of
 from keeper.policy.guard import Basket, check_drift, check_outcome
 from keeper.pools import BasePool, SwapError
-from keeper.routing.plan import Plan
+from keeper.routing import Plan
 from keeper.routing.verify import upper_bound
 
 _TOLERANCE = 1e-6

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from keeper.routing.plan import Problem
+from keeper.routing.problem import Problem
 from keeper.routing.selection import upper_arbs
 from keeper.routing.solver import tokens_part
 

@@ -387,7 +387,7 @@ def test_what_a_circle_loses_in_parts_does_not_lead_an_asset_astray(monkeypatch)
     tight = tightened(limits, policy().headroom_share)
     assert check_outcome(Basket.of(circle), outcome(circle, decision), tight) is None
     assert decision.certificate.gap_usd < 1e-4 * 1e5
-    monkeypatch.setattr("keeper.routing.plan._CORRECTIONS", 1)
+    monkeypatch.setattr("keeper.routing.carrying._CORRECTIONS", 1)
     uncorrected = optimise(problem_of(circle, policy(tracking_penalty=1))[0])
     assert min(uncorrected.astray) < -0.1
 

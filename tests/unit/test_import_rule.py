@@ -86,7 +86,7 @@ def test_every_room_imports_only_from_rooms_above_it():
     [
         ("import web3", "units.py"),
         ("from web3 import Web3", "policy/decide.py"),
-        ("import time", "routing/plan.py"),
+        ("import time", "routing/problem.py"),
         ("from keeper.chain import rpc", "domain/snapshot.py"),
         ("from keeper import chain", "domain/snapshot.py"),
         ("import keeper.chain.rpc", "domain/snapshot.py"),

@@ -26,9 +26,8 @@ from graphs import graph
 from keeper.domain import Swap
 from keeper.policy.decide import problem_of
 from keeper.pools import UniswapV2Pool
-from keeper.routing import kernels
+from keeper.routing import Plan, Problem, kernels, optimise
 from keeper.routing.market import Market
-from keeper.routing.plan import Plan, Problem, optimise
 from keeper.routing.selection import select
 from keeper.routing.solver import solve
 from keeper.units import WAD
@@ -153,7 +152,7 @@ def test_nothing_is_left_in_a_token_that_only_passes_through_where_the_way_on_pa
 
 def test_a_trade_too_small_to_go_on_from_does_not_lose_the_rest(monkeypatch):
     """What comes in of UNI is worth making, and each of the two ways on is not."""
-    monkeypatch.setattr("keeper.routing.plan._DUST", 0.03)
+    monkeypatch.setattr("keeper.routing.carrying._DUST", 0.03)
     ways_on = (v2_pool(3, UNI, WETH, 1e6), v2_pool(4, UNI, WETH, 1e6))
     pools = (v2_pool(1, USDC, WETH, 5e6, fee_pips=10_000), v2_pool(2, USDC, UNI, 1e9, fee_pips=500), *ways_on)
     plan = optimise(problem(HALVES, pools))

@@ -29,7 +29,7 @@ from keeper.pools import BasePool, SwapError
 from keeper.routing import kernels
 from keeper.routing.goal import Goal, slope
 from keeper.routing.market import Market
-from keeper.routing.plan import Problem
+from keeper.routing.problem import Problem
 from keeper.routing.solver import solve, tokens_part
 from keeper.units import WAD
 
