@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from keeper.backtest.engine import simulate
+from keeper.backtest.engine import check_rows, simulate
 from keeper.backtest.metrics import Meter, Metrics
 from keeper.backtest.record import Record
 from keeper.backtest.setup import Setup
@@ -120,6 +120,7 @@ def run(
             check_basket(entry.policy, setup.names)
         except InputError as error:
             raise InputError(f"{entry.name}: {error}") from None
+    check_rows(setup, prices)
     policies = []
     for number, entry in enumerate(entries, 1):
         steps = f"steps-{number}-{entry.name.replace(' ', '-')}.parquet"
@@ -155,8 +156,6 @@ def _measure(
             record.add(step)
         if number % _EVERY == 0:
             progress(what, number, about)
-    if meter.steps < 2:
-        raise InputError(f"a backtest needs two rows of prices at least, there are {meter.steps}")
     progress(what, meter.steps, meter.steps)
     return meter.metrics()
 

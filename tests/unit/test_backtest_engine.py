@@ -462,7 +462,7 @@ def test_a_run_goes_on_from_a_snapshot():
         ),
         (lambda: load_setup("basket: {WETH: 0.5, USDC: 0.4}"), "the targets sum to 0.9, they must sum to 1"),
         (lambda: load_setup("depths: []"), "depths: unknown field"),
-        (lambda: load_setup("{"), "neither JSON nor YAML"),
+        (lambda: load_setup("{"), "it is not YAML"),
         (lambda: load_setup("latency_steps: -1"), "latency_steps"),
     ],
 )

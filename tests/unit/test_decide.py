@@ -205,7 +205,7 @@ def test_a_hold_after_a_solve_is_certified_by_what_holding_is_worth():
         ({"basket": {USDC: (0.5, 0.5), WETH: (0.5, 0.5)}}, {}),
         ({"nav": 0}, {}),
         ({"price_age": 101}, {"max_price_age": 100}),
-        ({}, {"gas_price_wei": "101", "max_gas_price_wei": "100"}),
+        ({}, {"gas_price_wei": None, "max_gas_price_wei": "100"}),
         ({}, {"trigger": {"kind": "band", "absolute": 0.9}}),
         ({"limits": LIMITS.model_copy(update={"turnover_headroom": 0})}, {}),
     ],
@@ -482,10 +482,10 @@ def test_an_old_price_is_refused_even_where_the_band_is_quiet():
 
 
 def test_dear_gas_is_refused_where_there_is_something_to_do():
-    asked = {"gas_price_wei": "101", "max_gas_price_wei": "100"}
+    asked = {"gas_price_wei": None, "max_gas_price_wei": "10999999999"}
     decision = decide(facts(), policy(**asked))
     assert (decision.action, decision.refused) == ("hold", True)
-    assert decision.reason == "gas costs 101 wei, at most 100 wei is allowed"
+    assert decision.reason == "gas costs 11000000000 wei, at most 10999999999 wei is allowed"
     assert not decide(facts(), policy(**asked, trigger={"kind": "band", "absolute": 0.9})).refused
     assert decide(facts(), policy(gas_price_wei="100", max_gas_price_wei="100")).action == "rebalance"
 

@@ -150,6 +150,7 @@ def test_only_the_closes_that_are_needed_count(method):
             "impossible with 3",
         ),
         (MeanVariance(max_weight=Decimal("0.3")), SYMBOLS, CLOSES, "cannot sum to 1 with 3"),
+        (MeanVariance(days=3, risk_aversion=1.0), SYMBOLS, CLOSES, "3 days are too few to estimate the means of 3"),
         (Cppi(safe="USDC"), SYMBOLS, CLOSES, "USDC of cppi is not in the basket"),
         (Cppi(safe="WBTC"), ("WBTC",), CLOSES[:, :1], "needs an asset beside the safe one"),
         (RiskParity(days=30), SYMBOLS, np.ones((31, 3)), "WBTC did not move in 30 days"),
@@ -171,9 +172,14 @@ def test_insurance_needs_what_a_share_is_worth(value):
     [
         ({"kind": "magic"}, "targets: .*'magic'"),
         ({"kind": "fixed", "weights": {"A": 0.5, "B": 0.4}}, "sum to 0.9, not to 1"),
-        ({"kind": "risk_parity", "days": 1}, "days: Input should be greater than or equal to 2"),
+        ({"kind": "risk_parity", "days": 2}, "days: Input should be greater than or equal to 3"),
         ({"kind": "cppi", "safe": "USDC", "floor": 1}, "floor: Input should be less than 1"),
         ({"kind": "equal", "days": 3}, "days: unknown field"),
+        ({"kind": "cap_weighted", "supply": {"A": 1e31}}, "supply.A: Input should be less than or equal to"),
+        (
+            {"kind": "mean_variance", "risk_aversion": 1e7},
+            "risk_aversion: Input should be less than or equal to 1000000",
+        ),
     ],
 )
 def test_a_method_that_makes_no_sense_is_refused(found, message):
