@@ -1,5 +1,6 @@
 import json
 import re
+import sys
 from itertools import pairwise
 
 import pytest
@@ -7,8 +8,10 @@ from builders import LIMITS, LINK, POOLS, UNI, USDC, WBTC, WETH, policy, snapsho
 from graphs import objective_usd
 
 from keeper.domain import Decision, InputError, Snapshot
-from keeper.policy import consider, decide
-from keeper.policy.guard import Basket, check_outcome, tightened
+from keeper.policy import consider, decide, verify
+from keeper.policy.guard import Basket, Violation, check_outcome, tightened
+from keeper.policy.lag import pool_prices
+from keeper.policy.verify import Verdict
 from keeper.units import WAD
 
 DRIFTED = {USDC: (0.5, 0.4), WETH: (0.3, 0.3), LINK: (0.1, 0.1), WBTC: (0.1, 0.2)}
@@ -503,3 +506,57 @@ def test_a_pool_further_off_the_oracle_than_the_band_is_left_out_and_counted(off
     assert (pool.name in {left.pool for left in considered.left_out}) == (not kept)
     assert ("pools left out more than 5% off the oracle: 1" in considered.decision.reason) == (not kept)
     assert pool.name not in {left.pool for left in consider(seen, policy()).left_out}
+
+
+def test_a_spent_turnover_budget_holds_where_no_progress_is_demanded_either():
+    limits = LIMITS.model_copy(update={"min_progress": 0, "turnover_headroom": 0})
+    assert decide(facts(limits=limits), policy()).reason.startswith("the vault's turnover budget is used up: ")
+
+
+def test_where_no_trade_pays_gas_is_not_blamed():
+    """Of a pool that takes more than the trade brings no plan is left, whether gas is free or not."""
+    dear = (v2_pool(1, USDC, WETH, 1e7, fee_pips=400_000),)
+    said = [
+        decide(facts(pools=dear, limits=None), policy(tracking_penalty=0.01, gas_price_wei=wei)).reason
+        for wei in ("0", "20000000000")
+    ]
+    assert said[0].startswith("rebalancing does not pay: the pools take more for any trade than it takes off")
+    assert said[1].split(", or a drift")[0] == said[0].split(", or a drift")[0]
+
+
+def test_a_pool_that_trades_an_asset_against_what_the_vault_does_not_hold_says_nothing_of_its_price():
+    aside = (*POOLS, v2_pool(9, WETH, LINK, 1e7))
+    seen = facts({USDC: (0.6, 0.5), WETH: (0.4, 0.5)}, aside)
+    assert pool_prices(seen) == pytest.approx({USDC.address: 1.0, WETH.address: 1.0}, rel=1e-3)
+    assert decide(seen, policy(feed_deviation="0.01")).action == "rebalance"
+
+
+def test_an_age_counts_from_nothing_where_there_is_no_past():
+    score = {"kind": "score", "parts": {"age": {"scale": 60}}}
+    assert decide(facts(), policy(trigger=score)).reason == "the score is 0.000 (age 0.000): 1.000 is missing"
+
+
+def test_verifying_a_hold_asks_nothing_of_the_vault_s_limits():
+    seen, by = facts(), policy(tracking_penalty=1e-4)
+    held = decide(seen, by)
+    assert held.action == "hold"
+    assert verify(seen, by, held).problems == ()
+
+
+def test_a_plan_is_verified_where_the_vault_has_no_limits():
+    seen, by = facts(limits=None), policy()
+    assert verify(seen, by, decide(seen, by)).problems == ()
+
+
+def test_a_bound_below_the_plan_by_rounding_is_no_gap():
+    assert Verdict((), 2.0, 1.0).gap == 0.0
+
+
+def test_a_plan_that_the_vault_would_refuse_however_much_is_kept_back_is_held(monkeypatch):
+    """Rounding has no such case that is known; whatever may lead there must not be sent."""
+    refusal = Violation("UnfairTrade", "it is not fair")
+    monkeypatch.setattr(sys.modules["keeper.policy.decide"], "check_outcome", lambda *_: refusal)
+    for wei in ("0", "20000000000"):
+        decision = decide(facts(), policy(gas_price_wei=wei))
+        assert (decision.action, decision.swaps) == ("hold", ())
+        assert decision.reason.startswith("no plan stays within the vault's limits: of the best one, it is not fair")

@@ -15,7 +15,17 @@ from keeper.backtest.training import Closes, train
 from keeper.config import read_policy
 from keeper.domain import DriftModel, Ewma, Garch, GarchModel, Har, HarModel, InputError, Policy, load_policy
 from keeper.policy import decide, remember
-from keeper.policy.forecasts import correlations, drift_outlook, ewma, garch, har, next_variance, outlook
+from keeper.policy.forecasts import (
+    correlations,
+    drift_features,
+    drift_outlook,
+    ewma,
+    garch,
+    har,
+    next_variance,
+    outlook,
+)
+from keeper.policy.triggers import signal_of
 
 DAY = 86_400
 BASKET = {USDC: (0.4, 0.4), WETH: (0.3, 0.3), WBTC: (0.3, 0.3)}
@@ -227,6 +237,26 @@ def test_the_trigger_says_the_probability_and_what_is_missing():
     reason = decide(remembered([(2500.0, 60_000.0 + day % 2) for day in range(60)], by, basket), by).reason
     assert reason.startswith("the probability of a drift beyond 3% of NAV within 86400 s is 0.")
     assert reason.endswith("is missing")
+
+
+@pytest.mark.parametrize(("threshold", "fires"), [("below", True), ("at", False)])
+def test_a_probability_above_the_threshold_fires(threshold, fires):
+    by, basket = forecast_of_drift((0.4, 0.3, 0.3))
+    seen = remembered([(2500.0, 60_000.0 + day % 2) for day in range(60)], by, basket)
+    probability = drift_outlook(seen, by.trigger.model)
+    limit = probability if threshold == "at" else 0.999 * probability
+    found = signal_of(by.trigger.model_copy(update={"threshold": limit}), seen, by)
+    assert found.fires == fires
+    assert found.why.endswith(f"is {probability:.3f}" if fires else "0.000 is missing")
+
+
+def test_of_a_basket_that_never_moved_there_is_a_probability():
+    by, basket = forecast_of_drift((0.4, 0.3, 0.3))
+    assert 0 <= drift_outlook(remembered([(2500.0, 60_000.0)] * 60, by, basket), by.trigger.model) <= 1
+
+
+def test_a_variance_that_is_gone_is_a_feature_still():
+    assert np.isfinite(drift_features(np.array([0.01]), 0.03, np.array([0.0]), 0.0)).all()
 
 
 def test_with_too_few_prices_it_is_a_band_of_the_models_width():
