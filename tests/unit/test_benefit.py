@@ -370,8 +370,8 @@ def test_a_drift_that_need_not_be_more_is_not_named():
 
 
 def test_where_nothing_leads_all_the_way_no_drift_is_named():
-    """A pool that keeps more than half of what goes in: no route goes towards the targets whatever they are worth."""
-    seen = snapshot({USDC: (0.6, 0.5), WETH: (0.4, 0.5)}, (v2_pool(1, USDC, WETH, 1e7, fee_pips=600_000),))
+    """A pool that keeps nearly all of what goes in: no route goes towards the targets whatever they are worth."""
+    seen = snapshot({USDC: (0.6, 0.5), WETH: (0.4, 0.5)}, (v2_pool(1, USDC, WETH, 1e7, fee_pips=990_000),))
     reason = decide(seen, policy(tracking_penalty=0.5, **GAS)).reason
     assert reason.startswith("rebalancing does not pay")
     assert "drift would" not in reason

@@ -149,8 +149,8 @@ def test_a_move_that_costs_more_than_it_brings_is_held_with_the_numbers():
     decision = decide(facts(), policy(tracking_penalty=1e-4))
     assert decision.action == "hold"
     assert re.match(
-        r"rebalancing does not pay: the pools take more for any trade than it takes off a tracking penalty of \$1\.00,"
-        r" and no drift would be large enough$",
+        r"rebalancing does not pay: the pools take more for any trade than it takes off a tracking penalty of \$1\.00:"
+        r" all the way, \$([\d,.]+) is missing, and no drift would be large enough$",
         decision.reason,
     )
     assert (decision.swaps, decision.sells, decision.buys) == ((), (), ())
@@ -516,12 +516,30 @@ def test_a_spent_turnover_budget_holds_where_no_progress_is_demanded_either():
 def test_where_no_trade_pays_gas_is_not_blamed():
     """Of a pool that takes more than the trade brings no plan is left, whether gas is free or not."""
     dear = (v2_pool(1, USDC, WETH, 1e7, fee_pips=400_000),)
-    said = [
-        decide(facts(pools=dear, limits=None), policy(tracking_penalty=0.01, gas_price_wei=wei)).reason
-        for wei in ("0", "20000000000")
-    ]
-    assert said[0].startswith("rebalancing does not pay: the pools take more for any trade than it takes off")
-    assert said[1].split(", or a drift")[0] == said[0].split(", or a drift")[0]
+    for wei in ("0", "20000000000"):
+        reason = decide(facts(pools=dear, limits=None), policy(tracking_penalty=0.01, gas_price_wei=wei)).reason
+        assert reason.startswith("rebalancing does not pay: the pools take more for any trade than it takes off")
+
+
+@pytest.mark.parametrize(
+    ("nav", "gas", "limits"),
+    [(100, "500000000000", None), (1_000_000, "0", LIMITS.model_copy(update={"max_slippage": 1}))],
+    ids=["gas", "limits"],
+)
+def test_a_hold_names_what_is_missing_where_gas_or_a_limit_leaves_no_way(nav, gas, limits):
+    dear = (v2_pool(1, USDC, WETH, 1e7, fee_pips=100_000), v2_pool(2, USDC, WBTC, 1e7, fee_pips=100_000))
+    seen = facts(pools=dear, nav=nav, limits=limits)
+    reason = decide(seen, policy(tracking_penalty=0.1, gas_price_wei=gas)).reason
+    found = re.search(r"the pools take more for any trade .*: all the way, \$([\d,.]+) is missing", reason)
+    assert found is not None, reason
+    assert float(found.group(1).replace(",", "")) > 0
+
+
+def test_a_hold_with_nowhere_to_go_says_so():
+    unreached = {USDC: (0.5, 0.5), WETH: (0.2, 0.2), UNI: (0.3, 0.2), WBTC: (0.0, 0.1)}
+    seen = facts(unreached, pools=(v2_pool(1, USDC, WETH, 1e7),), limits=None)
+    reason = decide(seen, policy()).reason
+    assert reason.endswith("no way leads to the targets; no route for UNI, WBTC")
 
 
 def test_a_pool_that_trades_an_asset_against_what_the_vault_does_not_hold_says_nothing_of_its_price():
