@@ -203,6 +203,8 @@ def output_folder(path: Path) -> Iterator[Path]:
     _refuse_foreign(path)
     part, old = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.old")
     try:
+        if old.exists() and not path.exists():  # killed between the two renames below
+            old.rename(path)
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
     except OSError as error:
@@ -215,7 +217,8 @@ def output_folder(path: Path) -> Iterator[Path]:
         part.rename(path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _refuse_foreign(path: Path) -> None:

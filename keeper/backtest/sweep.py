@@ -97,7 +97,7 @@ class FromFile(Model):
 
     def digest(self) -> str:
         """Of the file's content."""
-        return _content(self.prices_file, "price")
+        return _content(self.prices_file)
 
 
 @cache
@@ -106,11 +106,8 @@ def _read(path: str, symbols: tuple[str, ...], names: tuple[tuple[str, str], ...
 
 
 @cache
-def _content(path: str, what: str) -> str:
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(f"cannot read the {what} file {path}: {error.strerror}") from None
+def _content(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 Market = Annotated[Simulated | FromFile, Field(discriminator="kind")]
@@ -238,7 +235,7 @@ def cells(sweep: Sweep) -> list[Cell]:
     for market in sweep.markets:
         check_rows(setup, market.prices(setup, 0))
     code, described_setup = code_version(), setup.model_dump(mode="json")
-    gas = _content(setup.gas.file, "gas") if isinstance(setup.gas, GasFile) else ""
+    gas = _content(setup.gas.file) if isinstance(setup.gas, GasFile) else ""
     found = []
     for seed, market in product(sweep.all_seeds, sweep.markets):
         described = market.model_dump(mode="json", exclude={"name"})

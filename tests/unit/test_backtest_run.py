@@ -370,6 +370,43 @@ def test_the_folder_one_stands_in_is_foreign_too(tmp_path, monkeypatch):
         pass
 
 
+def test_a_result_that_a_kill_left_under_its_other_name_is_found_again(tmp_path):
+    """The earlier result makes room for the new one by a rename, which a kill may follow."""
+    (tmp_path / ".out.old").mkdir()
+    (tmp_path / ".out.old" / "result.json").write_text("earlier")
+    with pytest.raises(RuntimeError, match="again"), output_folder(tmp_path / "out"):
+        raise RuntimeError("again")
+    assert (tmp_path / "out" / "result.json").read_text() == "earlier"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_result_that_cannot_take_its_place_leaves_the_earlier_one(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "result.json").write_text("earlier")
+    rename = Path.rename
+
+    def refused(self, target):
+        if self.name == ".out.part":
+            raise OSError("no")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(OSError, match="no"), output_folder(tmp_path / "out"):
+        pass
+    monkeypatch.undo()
+    with output_folder(tmp_path / "out"):
+        assert (tmp_path / "out" / "result.json").read_text() == "earlier"
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with (
+        pytest.raises(InputError, match=r"cannot write to .*out: Not a directory"),
+        output_folder(tmp_path / "file" / "out"),
+    ):
+        pass
+
+
 def test_a_file_in_the_way_is_refused(tmp_path):
     (tmp_path / "out").write_text("x")
     with pytest.raises(InputError, match="is no folder"), output_folder(tmp_path / "out"):
