@@ -331,8 +331,7 @@ class Venues:
 
     def _placed(self, j: int, pool: UniswapV3Pool | UniswapV4Pool, price: int) -> UniswapV3Pool | UniswapV4Pool:
         """Pool j with positions around a price (sqrtPriceX96), where it then stands."""
-        if self._venues is None:
-            return pool
+        assert self._venues is not None  # noqa: S101  liquidity is placed only where venues are known
         side0, side1 = (self._side(token) for token in pool.tokens)
         return pool.placed(_nets(side0, side1, ceil(self._usd[j]), self._venues[j], price), price)
 
@@ -398,7 +397,7 @@ def _input(reserve: int, move: float, kept: float) -> int:
     (r + a)(r + g a) = r^2 e^move, solved for a without cancellation.
     """
     gained = expm1(move)
-    return max(int(2 * reserve * gained / ((1 + kept) + sqrt((1 + kept) ** 2 + 4 * kept * gained))), 1)
+    return int(2 * reserve * gained / ((1 + kept) + sqrt((1 + kept) ** 2 + 4 * kept * gained)))
 
 
 def open_pool(

@@ -132,3 +132,13 @@ def test_a_quantity_that_never_moves_can_be_drawn():
     assert "nan" not in curves(
         np.array([0.0, 1.0]), [Curve("a", "c0", flat(100, 100))], str, logarithmic=True, describe="x"
     )
+
+
+@pytest.mark.parametrize("values", [(4.0, 5.0), (-5.0, -4.0)], ids=["above", "below"])
+def test_an_axis_that_holds_zero_has_it_where_nothing_is_near(values):
+    def drawn(zero):
+        line = Curve("name", "c0", flat(*values))
+        return curves(np.array([0.0, DAY]), [line], "{:.0f}".format, zero=zero, describe="a line")
+
+    assert ">0<" in drawn(True)
+    assert ">0<" not in drawn(False)

@@ -6,6 +6,7 @@ import pytest
 
 from keeper.chain import artifacts
 from keeper.domain import Always, Band, GasUnits, InputError, Policy, load_policy
+from keeper.domain.parse import load_decision, read_yaml
 from keeper.pools import Pool
 
 
@@ -155,3 +156,16 @@ def test_the_units_of_gas_cover_what_a_kind_of_pool_takes_more_than_a_pair(row):
     (pair,) = (other for other in MEASURED["executor_swap"] if other["kind"] == "uniswap_v2")
     more = row["most"] - pair["least"]
     assert more <= GasUnits().of(row["kind"]) - GasUnits().uniswap_v2 + 1_000 <= more + 2_000
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("&a [*a]", "nested too deeply, or contains itself"), ("? 2020-01-01\n: 1", "no text")]
+)
+def test_what_json_could_not_say_is_no_file_of_ours(text, says):
+    with pytest.raises(InputError, match=f"the file .*{says}"):
+        read_yaml(text, "the file")
+
+
+def test_a_plan_that_is_none_is_one_line():
+    with pytest.raises(InputError, match="plan: .*Invalid JSON"):
+        load_decision("{")
