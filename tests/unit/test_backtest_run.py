@@ -17,7 +17,7 @@ from simulated import made_fill, made_step
 from keeper.backtest import Setup, load_setup
 from keeper.backtest.metrics import Meter
 from keeper.backtest.record import Record
-from keeper.backtest.report import write_report
+from keeper.backtest.report import _dollars, write_report
 from keeper.backtest.run import Entry, Ran, Result, Variation, output_folder, remarks, run
 from keeper.backtest.run import simulate as simulated
 from keeper.cli import main
@@ -504,3 +504,16 @@ def test_a_basket_of_a_setup_that_is_no_mapping_is_not_replaced(files, keeper):
 
 def test_no_default_policy_is_needed_to_read_a_setup_back():
     assert load_setup(Setup().model_dump_json()) == Setup()
+
+
+def test_a_report_of_a_run_without_batches_and_variations_has_no_place_for_them(files, keeper):
+    (files / "asleep.yaml").write_text(POLICY.replace("0.01", "0.9"))
+    assert keeper("--setup", files / "setup.yaml", "--policy", files / "asleep.yaml", "--days", 2,
+                  "--sensitivity", "none")[0] == 0  # fmt: skip
+    page = Page((files / "out" / "report.html").read_text())
+    assert "How much hangs on the frictions" not in page.text
+    assert "All 0 batches" not in page.text
+
+
+def test_dollars_are_written_in_the_unit_that_fits():
+    assert [_dollars(value) for value in (5.0, 1500.0, -2.5e6, 3e9)] == ["$5.00", "$1.5k", "$-2.5M", "$3B"]

@@ -465,3 +465,7 @@ def test_training_samples_hourly_prices_as_a_keeper_remembers_them():
 def test_what_cannot_be_trained_is_one_clear_line(kind, more, rows, message):
     with pytest.raises(InputError, match=message):
         train(kind, closes(rows), **{"samples": 90} | more)
+
+
+def test_a_forecast_of_nothing_has_a_loss_still():
+    assert np.isfinite(training._loss(0.0, 0.0))

@@ -167,5 +167,5 @@ def test_what_json_could_not_say_is_no_file_of_ours(text, says):
 
 
 def test_a_plan_that_is_none_is_one_line():
-    with pytest.raises(InputError, match="plan: .*Invalid JSON"):
+    with pytest.raises(InputError, match=r"plan: .*Invalid JSON"):
         load_decision("{")

@@ -177,6 +177,18 @@ def test_a_cluster_by_address_gives_what_this_machine_gives(tmp_path):
     results.close()
 
 
+def test_a_cluster_whose_workers_are_still_to_come_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(distributed.Client, "nthreads", lambda _: {})
+    wanted = loaded(tmp_path)[:1]
+    results = Results(tmp_path / "out")
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0", processes=False
+    ) as there:
+        assert run_sweep(wanted, results, lambda *_: None, scheduler=there.scheduler_address) == []
+    assert len(results.of(wanted)) == 1
+    results.close()
+
+
 def test_points_are_means_over_seeds(tmp_path):
     def entry(strategy: str, cost: float, error: float) -> dict[str, object]:
         metrics = {"cost_bp": {"total": cost}, "tracking_error": error, "turnover": 1.0, "trades": 2, "reverted": 0}
