@@ -57,15 +57,16 @@ class Simulated(Model):
         return self.name or self.regime
 
     def prices(self, setup: Setup, seed: int) -> Prices:
-        """The path of a seed, for the symbols that the setup needs."""
-        named = {symbol: asset for symbol, asset in self.assets.items() if symbol in setup.symbols}
+        """The path of a seed, for the symbols that the setup needs. Raises `InputError` if it says more of others."""
+        if strange := [symbol for symbol in self.assets if symbol not in setup.symbols]:
+            raise InputError(f"markets: {self.label}: assets: {strange[0]} is neither in the basket nor in a pool")
         return PricePath(
             regime=self.regime,
             symbols=setup.symbols,
             seed=seed,
             steps=self.days * DAY // self.step_seconds + 1,
             step=self.step_seconds,
-            assets=named,
+            assets=self.assets,
             correlation=self.correlation,
         )
 

@@ -159,7 +159,7 @@ class Twap(Model):
         exclude_if=lambda value: value is None,
         description="no more than this; 2 to 100, 12 if absent. Only with auto",
     )
-    deadline_seconds: Annotated[int, Field(gt=0)] | None = Field(
+    deadline_seconds: int | None = Field(
         default=None,
         exclude_if=lambda value: value is None,
         description="what is not done so long after the first slice was decided is given up; seconds, no less than all"

@@ -368,3 +368,8 @@ def test_a_covariance_that_is_given_is_what_distances_are_counted_by():
     given_ = {"tokens": ("WETH", "USDC", "WBTC"), "matrix": rows}
     seen, by = moved(0.03, tracking_penalty=0.5, covariance=given_)
     assert penalty_of(seen, by).covariance == pytest.approx(np.array([[4, 0, 0], [0, 1, 0.2], [0, 0.2, 9]]), abs=1e-6)
+
+
+def test_a_penalty_of_next_to_nothing_is_decided_on():
+    seen, by = moved(0.03, tracking_penalty={"risk_aversion": 1e-30, "horizon_seconds": 60})
+    assert decide(seen, by).action == "hold"

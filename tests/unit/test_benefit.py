@@ -280,6 +280,15 @@ def test_as_many_slices_as_are_asked_for_where_the_vault_demands_no_progress():
     assert sliced(facts(limits=limits))[0].programme.slices == 4
 
 
+def test_a_rebalance_that_just_makes_the_progress_demanded_says_why_it_has_no_slices():
+    whole, _ = sliced(facts(), schedule={"kind": "once"})
+    moved = whole.estimate.drift_before - whole.estimate.drift_after
+    limits = LIMITS.model_copy(update={"min_progress": round(0.98 * moved * WAD)})
+    decision, _ = sliced(facts(limits=limits))
+    assert decision.action == "rebalance"
+    assert "; in one batch: each of more would make less progress than the vault demands" in decision.reason
+
+
 def test_a_slice_that_does_not_pay_any_more_says_until_when_it_waits():
     first, by = sliced(facts())
     past = executed(remember(None, facts(), by), first, NOW)

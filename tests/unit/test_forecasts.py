@@ -469,3 +469,12 @@ def test_what_cannot_be_trained_is_one_clear_line(kind, more, rows, message):
 
 def test_a_forecast_of_nothing_has_a_loss_still():
     assert np.isfinite(training._loss(0.0, 0.0))
+
+
+def test_a_model_may_be_named_within_a_combination(tmp_path):
+    (tmp_path / "har.json").write_text(json.dumps(HAR))
+    band = "{kind: volatility_band, forecast: {kind: har, model: har.json}}"
+    trigger = f"{{kind: any, of: [{band}, {{kind: all, of: [{band}]}}]}}"
+    (tmp_path / "policy.yaml").write_text(f"{{trigger: {trigger}, tracking_penalty: 0.5, horizon_seconds: 60}}")
+    both = read_policy(tmp_path / "policy.yaml").trigger.of
+    assert both[0].forecast.model == both[1].of[0].forecast.model == HarModel.model_validate(HAR)

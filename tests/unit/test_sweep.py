@@ -218,6 +218,7 @@ def test_points_are_means_over_seeds(tmp_path):
         ({"policy": {"file": "nowhere.yaml"}}, "nowhere.yaml"),
         ({"colour": "red"}, "colour"),
         ({"markets": 5}, "markets"),
+        ({"markets": [{"regime": "gbm", "assets": {"DOGE": {}}}]}, "gbm: assets: DOGE is neither in the basket nor in"),
         ({"policy": {"file": "broken.yaml"}}, "broken.yaml is not YAML"),
         ({"policy": {"file": "binary.yaml"}}, "binary.yaml is not text"),
         ({"setup": {"basket": {"WETH": 0.5, "WBTC": 0.5}, "gas": {"file": "nowhere.csv"}}}, "cannot read the gas file"),
