@@ -45,6 +45,10 @@ class GasUnits(Model):
 _Row = Annotated[tuple[Number, ...], Field(strict=False)]
 
 
+_LEAST_EIGENVALUE = 1e-7
+"""What every eigenvalue of a covariance is raised to, as a part of the matrix's greatest entry."""
+
+
 class Covariance(Model):
     """A covariance matrix of the basket, relative to that of the typical asset: the identity changes nothing."""
 
@@ -85,8 +89,8 @@ class Covariance(Model):
             order.append(k)
         matrix: NDArray[np.float64] = np.array(self.matrix)[np.ix_(order, order)]
         # What has no variance at all would leave the solver without a unique answer.
-        ridge: NDArray[np.float64] = np.eye(len(order)) * (1e-9 * float(np.abs(matrix).max()))
-        return matrix + ridge
+        missing = _LEAST_EIGENVALUE * float(np.abs(matrix).max()) - float(np.linalg.eigvalsh(matrix).min())
+        return matrix + np.eye(len(order)) * max(missing, 0.0)
 
 
 class Memory(Model):

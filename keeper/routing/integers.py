@@ -27,13 +27,17 @@ _SHY = (0, 10**13, 10**10, 10**7)
 
 @dataclass(frozen=True)
 class Trade:
-    """So many raw units into a pool, to be put in order; ``usd`` is about what they are worth."""
+    """So many raw units into a pool, to be put in order; ``usd`` is about what they are worth.
+
+    In a circle, what ``closes`` it waits for all other trades of its token.
+    """
 
     pool: str
     token_in: str
     token_out: str
     amount_in: int
     usd: float
+    closes: bool = False
 
 
 @dataclass
@@ -116,6 +120,11 @@ def carry_out(
     return _Run(ledger, trades, fixed).run(most_parts)
 
 
+def last_exits(ledger: Ledger, trades: Sequence[Trade], fixed: Mapping[str, int] = _FREE) -> Mapping[str, int]:
+    """By token the place of the trade that leads on what is left of it in the end, as `carry_out` does it."""
+    return _Run(ledger, trades, fixed).last
+
+
 class _Run:
     """One go at some trades.
 
@@ -183,10 +192,16 @@ class _Run:
     def next_ready(self) -> int | None:
         """A trade of whose input nothing more is to come in, so that the vault sends no more than it must.
 
-        Of these what spends the output of the swap before, if there is such a trade; else the first.
+        Of these what spends the output of the swap before, if there is such a trade; else the first. A token's last
+        exit comes last here too.
         """
         before = self.ledger.swaps[-1].token_out if self.ledger.swaps else ""
-        return min(self.ready, key=lambda k: (self.trades[k].token_in != before, k), default=None)
+
+        def turn(k: int) -> tuple[bool, bool, int]:
+            token = self.trades[k].token_in
+            return token != before, k == self.last.get(token), k
+
+        return min(self.ready, key=turn, default=None)
 
     def next_part(self, *, whole: bool) -> int | None:
         """In a circle: a trade of the token of which most can move on now, its last exit only after all others.
@@ -214,7 +229,7 @@ class _Run:
         return trade.usd * self.left[k] / trade.amount_in
 
     def last_exits(self) -> dict[str, int]:
-        """By token the trade that is to be its last: the first on the way to an asset of which something stays."""
+        """By token the trade that is to be its last: what closes a circle, or leads to an asset of which some stays."""
         out: dict[str, list[Trade]] = {}
         into: dict[str, list[int]] = {}
         for place, trade in enumerate(self.trades):
@@ -229,15 +244,20 @@ class _Run:
 
         stay = {token: stays(token) for token in self.ledger.balances}
         enough = min(_ENOUGH, max(stay.values(), default=0.0))
-        reached = deque(token for token in stay if stay[token] >= enough)
-        rooted, last = set(reached), dict[str, int]()
-        while reached:
-            for place in into.get(reached.popleft(), ()):
-                token = self.trades[place].token_in
-                if token not in rooted:
-                    rooted.add(token)
-                    last[token] = place
-                    reached.append(token)
+        roots = [token for token in stay if stay[token] >= enough]
+        closing = {trade.token_in: place for place, trade in enumerate(self.trades) if trade.closes}
+        last, rooted = dict(closing), set(closing)
+        # What is lost in a circle comes off what the last exits bring: if possible not off what is to be exact.
+        for ends in ([token for token in roots if token not in self.fixed], roots, closing):
+            reached = deque(token for token in ends if token in closing or token not in rooted)
+            rooted.update(reached)
+            while reached:
+                for place in into.get(reached.popleft(), ()):
+                    token = self.trades[place].token_in
+                    if token not in rooted:
+                        rooted.add(token)
+                        last[token] = place
+                        reached.append(token)
         return last
 
     def flush(self) -> None:

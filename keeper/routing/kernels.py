@@ -31,6 +31,8 @@ from keeper.routing.jit import Floats, Ints, kernel
 CONSTANT, TICKS, WEIGHTED, STABLE = 0, 1, 2, 3
 PARAMS = 10
 SEGMENT = 5
+MOST = 5
+"""Where the parameters of a weighted curve have what may come in at once, as a part of the balance."""
 
 LEAST_PRICE = 1e-12
 """Prices stay above this: only a token that nobody takes any more of could be worth less."""
@@ -145,7 +147,7 @@ def _weighted_one_way(
 
 @kernel
 def _weighted(params: Floats, ratio: float) -> tuple[int, float, float, float]:
-    of_a, of_b, weight_a, weight_b, kept, most = params[0], params[1], params[2], params[3], params[4], params[5]
+    of_a, of_b, weight_a, weight_b, kept, most = params[0], params[1], params[2], params[3], params[4], params[MOST]
     spot = of_b * weight_a / (of_a * weight_b)
     if kept * spot > ratio:
         amount_in, amount_out, curvature = _weighted_one_way(of_a, of_b, weight_a / weight_b, kept, most, ratio)
@@ -328,6 +330,61 @@ def _all_inside(c: Floats, goal: Goal, blur: float, psi: Floats, slope: Floats) 
 
 
 @kernel
+def _from_face_to_face(c: Floats, goal: Goal, psi: Floats) -> None:
+    """The maximiser of `respond`, ``psi`` inside the box being the first guess, where the penalty is nearly singular.
+
+    The primal active-set method: to the maximiser on the face of the box that ``psi`` is on, or as far as the first
+    bound in the way, which then holds; at the maximiser the bound is let go that costs most. It never gets worse, and
+    with more and more bounds it needs more steps than Newton's method with projection, which may get stuck.
+    """
+    n = len(c)
+    excess, low, high, penalty = goal.excess, goal.low, goal.high, goal.penalty
+    held = np.empty(n, dtype=np.bool_)
+    for i in range(n):
+        held[i] = psi[i] <= low[i] or psi[i] >= high[i]
+    free = np.empty(n, dtype=np.int64)
+    for _ in range(20 * n + 50):
+        gradient = c - penalty @ (excess + psi)
+        count = 0
+        for i in range(n):
+            if not held[i]:
+                free[count] = i
+                count += 1
+        block = np.empty((count, count))
+        right = np.empty(count)
+        for i in range(count):
+            right[i] = gradient[free[i]]
+            for j in range(count):
+                block[i, j] = penalty[free[i], free[j]]
+        step = np.linalg.solve(block, right)
+        part = 1.0
+        blocking = -1
+        for i in range(count):
+            k = free[i]
+            bound = high[k] if step[i] > 0 else low[k]
+            if step[i] != 0 and (bound - psi[k]) / step[i] < part:
+                part = max((bound - psi[k]) / step[i], 0.0)
+                blocking = k
+        for i in range(count):
+            psi[free[i]] += part * step[i]
+        if blocking >= 0:
+            psi[blocking] = (
+                low[blocking] if psi[blocking] - low[blocking] < high[blocking] - psi[blocking] else high[blocking]
+            )
+            held[blocking] = True
+            continue
+        gradient = c - penalty @ (excess + psi)
+        most, costly = 1e-13, -1
+        for i in range(n):
+            inwards = gradient[i] if psi[i] <= low[i] else -gradient[i]
+            if held[i] and low[i] < high[i] and inwards > most:
+                most, costly = inwards, i
+        if costly < 0:
+            return
+        held[costly] = False
+
+
+@kernel
 def respond(c: Floats, goal: Goal, blur: float, psi: Floats, slope: Floats) -> float:
     """The most of c.psi - (excess + psi) Q (excess + psi) / 2 between the goal's bounds.
 
@@ -360,7 +417,8 @@ def respond(c: Floats, goal: Goal, blur: float, psi: Floats, slope: Floats) -> f
     for i in range(n):
         psi[i] = min(max(psi[i], low[i]), high[i])
     free = np.empty(n, dtype=np.int64)
-    for _ in range(200):
+    settled = False
+    for _ in range(20):
         gradient = c - penalty @ (excess + psi)
         count = 0
         size = 0.0
@@ -372,6 +430,7 @@ def respond(c: Floats, goal: Goal, blur: float, psi: Floats, slope: Floats) -> f
             size = max(size, abs(gradient[i]))
         value = float(c @ psi - (excess + psi) @ (penalty @ (excess + psi)) / 2)
         if count == 0 or size <= 1e-13:
+            settled = True
             break
         block = np.empty((count, count))
         right = np.empty(count)
@@ -382,7 +441,7 @@ def respond(c: Floats, goal: Goal, blur: float, psi: Floats, slope: Floats) -> f
         step = np.linalg.solve(block, right)
         part = 1.0
         improved = False
-        while part > 1e-9:
+        while part > 0.1:
             trial = psi.copy()
             for i in range(count):
                 k = free[i]
@@ -395,6 +454,8 @@ def respond(c: Floats, goal: Goal, blur: float, psi: Floats, slope: Floats) -> f
             part /= 2
         if not improved:
             break
+    if not settled:
+        _from_face_to_face(c, goal, psi)
     count = 0
     for i in range(n):
         if low[i] < psi[i] < high[i]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
 
+from keeper.domain import Swap
 from keeper.pools import BasePool
 from keeper.pools.curves import Concentrated, ConstantProduct, Curve, Stretch, Weighted
 from keeper.routing import kernels
@@ -71,6 +72,21 @@ class Market:
     def size(self) -> int:
         """Number of curves."""
         return len(self.pool)
+
+    def keep_to_one_swap(self, before: Market, swaps: Sequence[Swap]) -> None:
+        """Let weighted pools take no more on top of ``swaps`` than one swap would have taken of ``before`` them.
+
+        What a swap brings in raises the most that the next one may. The bound is on one swap for each pool.
+        """
+        taken: dict[tuple[str, str], int] = defaultdict(int)
+        for swap in swaps:
+            taken[swap.pool, swap.token_in] += swap.amount_in
+        for e in np.flatnonzero(self.curves.kinds == kernels.WEIGHTED):
+            now, then, name = self.curves.params[e], before.curves.params[e], self.pools[self.pool[e]].name
+            for side, token in enumerate((self.curves.a[e], self.curves.b[e])):
+                if used := taken.get((name, self.tokens[token])):
+                    left = then[kernels.MOST] * then[side] - used * self.scale[token]
+                    now[kernels.MOST] = min(now[kernels.MOST], max(left, 0.0) / now[side])
 
     def answers(self) -> Answers:
         """Room for what every curve does."""

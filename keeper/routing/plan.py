@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from heapq import nlargest
-from math import sqrt
-from operator import itemgetter
+from itertools import compress
+from math import ceil, sqrt
 from typing import Any
 
 import numpy as np
 
 from keeper.domain import GasUnits, Limits, Snapshot, Swap
-from keeper.pools import BasePool, SwapError
+from keeper.pools import BasePool
 from keeper.routing.goal import Goal, slope
-from keeper.routing.integers import Ledger, Trade, carry_out
+from keeper.routing.integers import Ledger, Trade, carry_out, last_exits
 from keeper.routing.jit import Floats, Ints
 from keeper.routing.market import Market
 from keeper.routing.selection import Selection, select
 from keeper.routing.solver import Solution, wanted_at
+from keeper.routing.starts import starts
 from keeper.units import WAD, mul_div, to_float, value_of, value_of_up
 
 _ROUNDS = 24
@@ -41,12 +40,10 @@ _HALVINGS = 12
 """How often another answer is tried to how much more a dollar must be worth for nothing to be thrown away."""
 _STILL = 1e-8
 """An asset that changes by less than this part of the basket's value, or comes so near to a bound, is to be there."""
-_STARTS = 3
-"""Circles that are started one by one, and tokens that are tried to start each with."""
-_WORTH_A_START = 1e-7
-"""What a start must promise to be sought, as a part of the basket's value."""
-_LAPS = (3, 10, 30)
-"""How often what starts a circle goes round in it: the more, the less of it is bought and sold again."""
+_MATERIAL = 1e-7
+"""What must be missing to be named, and for a way to start circles to be sought, as a part of the basket's value."""
+_CORRECTIONS = 6
+"""Times that trades are carried out with other amounts, where what is lost on the way leads an asset astray."""
 _DUST = 1e-12
 """A trade below this part of the basket's value is rounding of the solver."""
 
@@ -298,6 +295,21 @@ class Plan:
         rows, bounds = self.problem.limit_rows(np.minimum(psi, 0), np.maximum(psi, 0))
         return float((rows @ psi - bounds).max(initial=0.0))
 
+    @cached_property
+    def astray(self) -> tuple[float, ...]:
+        """How far each asset is past its target, or from where it was on the other side, USD by index of the basket.
+
+        Below zero if there is too little of it then.
+        """
+        moves = zip(self.problem.excess, self.values, strict=True)
+        return tuple(to_float(value - min(max(value, min(-excess, 0)), max(-excess, 0))) for excess, value in moves)
+
+    @property
+    def strays(self) -> bool:
+        """Whether assets go astray by more than the vault's dust, if it has limits."""
+        limits = self.problem.limits
+        return limits is not None and 2 * sum(map(abs, self.astray)) > to_float(limits.dust) * self.problem.nav_usd
+
     @property
     def gas_units(self) -> int:
         """Units of gas for the whole batch; none without swaps."""
@@ -368,100 +380,80 @@ def _thrifty(problem: Problem) -> Plan:
 
 def _carried_out(problem: Problem, goal: Goal, selection: Selection) -> Plan:
     """The plan that comes of ``selection``, the best one for ``goal``; without a certificate."""
-    allowed, toll = problem.routable, problem.toll
     ledger = Ledger(
         {pool.name: pool for pool in problem.pools},
         {asset.token: asset.balance for asset in problem.snapshot.vault.assets},
     )
+    allowed, best = problem.routable, Plan(problem)
     market, wanted, stuck = problem.market, goal, allowed.copy()
-    best = Plan(problem)
     for _ in range(_ROUNDS):
         trades, curves = _trades(problem, market, selection.solution)
-        trial, plan, undone = _simulated(problem, ledger, trades, _fixed(problem, market, wanted, selection.solution))
+        fixed = _fixed(problem, market, wanted, selection.solution)
+        trial, plan, undone = found = _simulated(problem, ledger, trades, fixed)
+        missing = _promise(wanted, selection) - max(plan.worth - best.worth, 0.0)
+        # What is done without a start is done first, unless it takes a pool's other pair.
+        wait = _better(trial, plan, best) and not market.shared
+        if undone and missing > _MATERIAL * problem.nav_usd and not wait:
+            for start in starts(market, stuck, ledger, trades, undone, missing):
+                started = _simulated(problem, ledger, [*trades, *start], fixed)
+                if _better(started[0], started[1], found[1]):
+                    found = started
+            trial, plan, undone = found
         stranded = trial.stranded
-        improved = plan.swaps and not stranded and plan.worth > best.worth + _WORTHWHILE * problem.nav_usd
-        if improved:
-            best, ledger = plan, trial
-        elif undone and not best.swaps:
-            best = replace(best, dropped=plan.dropped)
         # Where something is stranded, what was to lead on cannot.
         failed = [trade in undone or trade.token_out in stranded for trade in trades]
-        if not any(failed) and (not improved or (stuck == allowed).all()):
-            break
-        if improved:
-            stuck = allowed.copy()
+        if _better(trial, plan, best):
+            best, ledger = plan, trial
+            if not any(failed) and (stuck == allowed).all():
+                return best
             market, wanted = _after(problem, goal, ledger)
+            allowed = _allowed(problem, market, ledger)
+            stuck = allowed.copy()
+        elif any(failed):
+            lost = list(compress(zip(trades, curves, strict=True), failed))
+            if not best.dropped and missing > _MATERIAL * problem.nav_usd:
+                best = replace(best, dropped=tuple(trade.pool for trade, _ in lost))
+            stuck[[curve for _, curve in lost]] = 0
         else:
-            stuck[[curve for curve, lost in zip(curves, failed, strict=True) if lost]] = 0
-        selection = select(market, wanted, stuck, toll, thorough=problem.thorough)
-    return best if not best.dropped else _started(problem, goal, ledger, best)
-
-
-def _started(problem: Problem, goal: Goal, ledger: Ledger, best: Plan) -> Plan:
-    """``best``, after which the books are ``ledger``, with what it drops because nothing is there to start it with.
-
-    A little of one token of a circle is bought, goes round in it, and is sold again where it was bought.
-    """
-    toll = problem.toll
-    for _ in range(_STARTS):
-        market, wanted = _after(problem, goal, ledger)
-        selection = select(market, wanted, problem.routable, toll, thorough=problem.thorough)
-        if selection.value - wanted.worth(np.zeros(len(wanted.gain))) <= _WORTH_A_START * problem.nav_usd:
             break
-        trades, _ = _trades(problem, market, selection.solution)
-        fixed = _fixed(problem, market, wanted, selection.solution)
-        _, _, undone = _simulated(problem, ledger, trades, fixed)
-        found = ledger, best
-        for start in _starts(problem, ledger, undone):
-            trial, plan, _ = _simulated(problem, ledger, [*trades, *start], fixed)
-            if not trial.stranded and plan.worth > found[1].worth + _WORTHWHILE * problem.nav_usd:
-                found = trial, plan
-        if found[1] is best:
-            break
-        ledger, best = found
+        selection = select(market, wanted, stuck, problem.toll, thorough=problem.thorough)
+        left = _promise(wanted, selection) / problem.nav_usd
+        if (stuck == allowed).all() and left <= _MATERIAL:
+            best = replace(best, dropped=())
+            if left <= _WORTHWHILE:
+                break
     return best
+
+
+def _better(ledger: Ledger, plan: Plan, best: Plan) -> bool:
+    """Whether ``plan``, leading to ``ledger``, is worth more than ``best``, with nothing stranded or newly astray."""
+    limited = plan.strays and best.swaps and not best.strays
+    can_be_done = plan.swaps and not ledger.stranded and not limited
+    return bool(can_be_done) and plan.worth > best.worth + _WORTHWHILE * plan.problem.nav_usd
+
+
+def _promise(goal: Goal, selection: Selection) -> float:
+    """What the best set of curves would add to doing nothing, USD."""
+    return selection.value - goal.worth(np.zeros(len(goal.gain)))
 
 
 def _after(problem: Problem, goal: Goal, ledger: Ledger) -> tuple[Market, Goal]:
     """What the solver sees after the swaps of ``ledger``."""
     market = Market.of(tuple(ledger.pools[pool.name] for pool in problem.pools), problem.unit_values)
+    market.keep_to_one_swap(problem.market, ledger.swaps)
     done = np.array([float(ledger.change.get(token, 0)) for token in market.tokens]) * market.scale
     return market, goal.after(done)
 
 
-def _starts(problem: Problem, ledger: Ledger, undone: Sequence[Trade]) -> Iterator[tuple[Trade, Trade]]:
-    """Ways to buy some of a token that ``undone`` trades spend, with an asset and in one pool, and to sell it again.
-
-    Of the pools the one where that costs least.
-    """
-    spent: dict[str, float] = defaultdict(float)
-    for trade in undone:
-        if trade.token_in not in ledger.balances:
-            spent[trade.token_in] += trade.usd
-    for token in nlargest(_STARTS, spent, key=spent.__getitem__):
-        for laps in _LAPS:
-            usd = spent[token] / laps
-            buys = [
-                Trade(pool.name, asset, token, int(usd / problem.unit_values[asset]), usd)
-                for pool in ledger.pools.values()
-                for asset in pool.tokens
-                if token in pool.tokens and asset in ledger.balances
-            ]
-            ways = [way for buy in buys if (way := _there_and_back(ledger, buy)) is not None]
-            if ways:
-                yield max(ways, key=itemgetter(0))[1]
-
-
-def _there_and_back(ledger: Ledger, buy: Trade) -> tuple[float, tuple[Trade, Trade]] | None:
-    """The part of what is paid that comes back by selling all that it bought, and both trades; None if that fails."""
-    if not 0 < buy.amount_in <= ledger.here(buy.token_in):
-        return None
-    try:
-        bought, after = ledger.pools[buy.pool].swap(buy.token_in, buy.token_out, buy.amount_in)
-        returned, _ = after.swap(buy.token_out, buy.token_in, bought)
-    except SwapError:
-        return None
-    return returned / buy.amount_in, (buy, Trade(buy.pool, buy.token_out, buy.token_in, bought, buy.usd))
+def _allowed(problem: Problem, market: Market, ledger: Ledger) -> Ints:
+    """1 for each curve that may be used after the swaps of ``ledger``, else 0: of a pool, the pair that they traded."""
+    on = problem.routable.copy()
+    if market.shared:
+        pairs = {swap.pool: {swap.token_in, swap.token_out} for swap in ledger.swaps}
+        for e, (place, a, b) in enumerate(zip(market.pool, market.curves.a, market.curves.b, strict=True)):
+            pair = {market.tokens[a], market.tokens[b]}
+            on[e] *= pairs.get(market.pools[place].name, pair) == pair
+    return on
 
 
 def _simulated(
@@ -470,16 +462,40 @@ def _simulated(
     """The books after ``trades``, the plan they make, and what could not be done; circles only if they pay."""
 
     def simulated(parts: int) -> tuple[Ledger, Plan, list[Trade]]:
-        trial = ledger.copy()
-        undone = carry_out(trial, trades, parts, fixed)
-        plan = Plan(problem, tuple(trial.swaps), trial.sent, trial.change, tuple(trade.pool for trade in undone))
-        return trial, plan, undone
+        corrected = trades
+        for _ in range(_CORRECTIONS):
+            trial = ledger.copy()
+            undone = carry_out(trial, corrected, parts, fixed)
+            plan = Plan(problem, tuple(trial.swaps), trial.sent, trial.change, tuple(trade.pool for trade in undone))
+            again = _corrected(plan, corrected, last_exits(ledger, trades, fixed)) if plan.strays else corrected
+            if again == corrected:
+                break
+            corrected = again
+        return trial, plan, [trade for trade, done in zip(trades, corrected, strict=True) if done in undone]
 
     best = simulated(_PARTS)
     # Each part costs gas again. Without circles, or without gas, there is nothing to choose.
     if problem.gas_price > 0 and len(best[0].swaps) - len(ledger.swaps) > len(trades):
         best = max(best, simulated(0), key=lambda found: found[1].worth)
     return best
+
+
+def _corrected(plan: Plan, trades: list[Trade], exits: Mapping[str, int]) -> list[Trade]:
+    """``trades``, of which ``plan`` came, with as much more or less spent of each asset as there is astray of it.
+
+    By its one of ``exits``, if it has one: what another trade spends less comes back less in a circle.
+    """
+    problem, corrected = plan.problem, list(trades)
+    for asset, astray in zip(problem.snapshot.vault.assets, plan.astray, strict=True):
+        spending = [k for k, trade in enumerate(trades) if trade.token_in == asset.token]
+        if not astray or not spending:
+            continue
+        k = exits.get(asset.token, max(spending, key=lambda k: trades[k].amount_in))
+        # Away from zero: of what is too little, a raw unit less.
+        change = ceil(abs(astray) / problem.unit_values[asset.token])
+        amount = trades[k].amount_in + (change if astray > 0 else -change)
+        corrected[k] = replace(trades[k], amount_in=max(amount, 1))
+    return corrected
 
 
 def _fixed(problem: Problem, market: Market, goal: Goal, solution: Solution) -> dict[str, int]:
@@ -517,10 +533,15 @@ def _certificate(plan: Plan, selection: Selection) -> Certificate:
     of_tokens, wanted = wanted_at(exact, at.nu, at.multipliers)
     # What the solver kept clear of the limits, a plan may use: it counts.
     kept_clear = 0.0 if problem.limits is None else of_tokens - wanted_at(problem.goal(), at.nu, at.multipliers)[0]
+    objective = plan.objective if plan.swaps else problem.hold
     bound = max(problem.hold, selection.bound + kept_clear - base)
+    if problem.limits is None:
+        # Parts of a swap can do a hair better than the whole, in a pool where the fee stays on the side that is bought.
+        bound = max(bound, objective)
     snapshot, market = problem.snapshot, problem.market
     prices = at.nu.copy()
-    steepness = slope(problem.penalty, np.array([to_float(value) for value in problem.excess]))
+    # With a covariance, what an asset is worth depends on where the others end.
+    steepness = slope(exact.penalty, exact.excess + wanted)
     for i, asset in enumerate(snapshot.vault.assets):
         if asset.token in problem.unreached:
             # At this price it is best left as it is.
@@ -531,7 +552,6 @@ def _certificate(plan: Plan, selection: Selection) -> Certificate:
         * (1.0 if token in snapshot.asset else market.scale[i] * 10 ** snapshot.token[token].decimals)
         for i, token in enumerate(market.tokens)
     }
-    objective = plan.objective if plan.swaps else problem.hold
     one_pair = max(selection.value - base, problem.hold)
     structural = max(bound - one_pair, 0.0) if market.shared else 0.0
     return Certificate(

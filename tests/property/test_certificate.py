@@ -12,7 +12,7 @@ import pytest
 from builders import LIMITS, LINK, UNI, USDC, WETH, policy, snapshot, v2_pool, weighted_pool
 from graphs import graph, objective_usd, raw_units_usd
 
-from keeper.domain import Decision, Limits, Policy, Snapshot
+from keeper.domain import Covariance, Decision, Limits, Policy, Snapshot
 from keeper.policy import Considered, consider, decide
 from keeper.policy.guard import Basket, check_drift, check_outcome
 from keeper.pools import BalancerWeightedPool, BasePool, UniswapV2Pool, UniswapV3Pool
@@ -452,6 +452,34 @@ def test_the_identity_as_covariance_changes_nothing():
     plain, same = decide(facts, policy()), decide(facts, policy(covariance=identity))
     assert same.certificate.objective_usd == pytest.approx(plain.certificate.objective_usd, abs=1e-4)
     assert [swap.pool for swap in same.swaps] == [swap.pool for swap in plain.swaps]
+
+
+def test_anyone_computes_the_same_bound_where_an_asset_without_a_route_moves_with_others():
+    """At its price it is best left as it is, wherever the others end."""
+    matrix = ((1, 0.3, 0.2), (0.3, 1, 0.8), (0.2, 0.8, 1))
+    facts = snapshot(ALIKE, (v2_pool(1, USDC, LINK, 1e7),), limits=None)
+    found = consider(facts, policy(covariance={"tokens": ("USDC", "LINK", "UNI"), "matrix": matrix}))
+    assert found.decision.action == "rebalance"
+    problem, certificate = found.plan.problem, found.decision.certificate
+    excess = np.array([float(value) / WAD for value in problem.excess])
+    held = np.array([float(value) / WAD for value in facts.values])
+    nu = np.array([certificate.dual[asset.token] for asset in facts.vault.assets])
+    after = cp.Variable(3)
+    distance = cp.quad_form(after - held / 1e6 + excess / 1e6, np.array(matrix))
+    kappa = problem.tracking_penalty
+    of_tokens = cp.Problem(cp.Maximize((1 - nu) @ (after - held / 1e6) - kappa / 2 * distance), [after >= 0])
+    of_tokens.solve(solver=cp.CLARABEL)
+    arb = float(problem.market.trades(nu).earned.sum())
+    assert certificate.upper_bound_usd == pytest.approx(of_tokens.value * 1e6 + arb, abs=1e-6 * 1e6)
+    assert certificate.gap_usd < 1e-6 * 1e6
+
+
+def test_a_covariance_is_changed_only_where_it_is_singular():
+    basket = [("A", "0x" + "aa" * 20), ("B", "0x" + "bb" * 20)]
+    regular = Covariance(tokens=("A", "B"), matrix=((1.0, 0.5), (0.5, 1.0)))
+    assert regular.of(basket).tolist() == [[1.0, 0.5], [0.5, 1.0]]
+    singular = Covariance(tokens=("A", "B"), matrix=((1.0, 1.0), (1.0, 1.0)))
+    assert np.linalg.eigvalsh(singular.of(basket)).min() == pytest.approx(1e-7, rel=1e-6)
 
 
 # Pools of many tokens

@@ -1,6 +1,7 @@
 import json
 import re
 import sys
+from collections import Counter
 from itertools import pairwise
 
 import pytest
@@ -9,9 +10,11 @@ from graphs import objective_usd
 
 from keeper.domain import Decision, InputError, Snapshot
 from keeper.policy import consider, decide, verify
+from keeper.policy.decide import problem_of
 from keeper.policy.guard import Basket, Violation, check_outcome, tightened
 from keeper.policy.lag import pool_prices
 from keeper.policy.verify import Verdict
+from keeper.routing import optimise
 from keeper.units import WAD
 
 DRIFTED = {USDC: (0.5, 0.4), WETH: (0.3, 0.3), LINK: (0.1, 0.1), WBTC: (0.1, 0.2)}
@@ -23,8 +26,9 @@ def facts(basket=DRIFTED, pools=POOLS, **changes) -> Snapshot:
 
 def outcome(snapshot: Snapshot, decision: Decision):
     """The batch as the vault would measure it."""
-    change = {sell.token: -sell.amount for sell in decision.sells} | {buy.token: buy.amount for buy in decision.buys}
-    after = [asset.balance + change.get(asset.token, 0) for asset in snapshot.vault.assets]
+    change = Counter({buy.token: buy.amount for buy in decision.buys})
+    change.subtract({sell.token: sell.amount for sell in decision.sells})
+    after = [asset.balance + change[asset.token] for asset in snapshot.vault.assets]
     return Basket.of(snapshot).measure(after)
 
 
@@ -372,6 +376,23 @@ def test_a_circle_that_pays_but_cannot_be_started_is_held_and_said():
     circle = facts({USDC: (0.0, 0.5), UNI: (1.0, 0.5)}, (v2_pool(1, USDC, WETH, 1e7), dear), limits=None)
     reason = decide(circle, policy()).reason
     assert reason.startswith("no trade that pays can be started with what the vault holds; no route for UNI")
+
+
+def test_what_a_circle_loses_in_parts_does_not_lead_an_asset_astray(monkeypatch):
+    """LINK, which is to stay as it is, turns in a circle: more is spent than comes back, since parts pay less."""
+    one, other = v2_pool(1, LINK, UNI, 1e6), v2_pool(2, LINK, UNI, 1e6)
+    other = other.model_copy(update={"reserve1": other.reserve1 * 110 // 100})
+    pools = (one, other, v2_pool(3, USDC, WETH, 1e7), v2_pool(4, UNI, WETH, 1e6))
+    limits = LIMITS.model_copy(update={"turnover_headroom": WAD // 10, "dust": 10**12})
+    circle = facts({USDC: (0.79, 0.4), WETH: (0.2, 0.4), LINK: (0.01, 0.2)}, pools, limits=limits, nav=1e5)
+    decision = decide(circle, policy(tracking_penalty=1))
+    assert {swap.pool for swap in decision.swaps} == {pool.name for pool in pools}
+    tight = tightened(limits, policy().headroom_share)
+    assert check_outcome(Basket.of(circle), outcome(circle, decision), tight) is None
+    assert decision.certificate.gap_usd < 1e-4 * 1e5
+    monkeypatch.setattr("keeper.routing.plan._CORRECTIONS", 1)
+    uncorrected = optimise(problem_of(circle, policy(tracking_penalty=1))[0])
+    assert min(uncorrected.astray) < -0.1
 
 
 @pytest.mark.parametrize("limit", ["turnover_headroom", "loss_headroom", "max_batch_loss"])

@@ -1,10 +1,11 @@
 """From trades to swaps that the executor can carry out, in raw units."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from builders import LINK, UNI, USDC, WETH, v2_pool, v3_pool
+from builders import LINK, UNI, USDC, WBTC, WETH, v2_pool, v3_pool
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from keeper.routing.integers import Ledger, Trade, carry_out
 
 TO_WETH, TO_LINK, BACK = v2_pool(1, USDC, WETH, 1e7), v2_pool(2, WETH, LINK, 1e7), v2_pool(3, USDC, LINK, 1e7)
 POOLS = (TO_WETH, TO_LINK, BACK)
+TO_WETH_TOO = v2_pool(6, USDC, WETH, 1e7)
 
 
 def ledger(pools=POOLS, **balances: int) -> Ledger:
@@ -123,6 +125,45 @@ def test_a_large_amount_does_not_wait_behind_a_small_trade():
     book = ledger(tuple(pools), usdc=USDC.amount(1000))
     assert carry_out(book, [trades[k] for k in (2, 5, 7, 3, 9, 6, 0, 1, 8, 4)], most_parts=150) == []
     assert len(book.swaps) < 30
+
+
+def test_what_closes_a_circle_waits_for_what_goes_round_in_it():
+    circle = (v2_pool(4, LINK, UNI, 1e7), v2_pool(5, LINK, UNI, 1e7))
+    start = Trade(BACK.name, USDC.address, LINK.address, USDC.amount(100), 100)
+    sold = Trade(BACK.name, LINK.address, USDC.address, LINK.amount(99), 99)
+    # What leads to WETH is the shorter way out.
+    around = [trade(circle[0], LINK, UNI, 1000), trade(circle[1], UNI, LINK, 990), trade(TO_LINK, LINK, WETH, 5)]
+
+    def left(*trades: Trade) -> list[Trade]:
+        return carry_out(ledger((*POOLS, *circle), weth=0, usdc=USDC.amount(1e5)), trades, most_parts=300)
+
+    assert left(*around, start, sold) != []
+    assert left(*around, start, replace(sold, closes=True)) == []
+
+
+def test_what_leads_back_to_where_a_circle_closes_waits_for_the_circles_beyond():
+    """LINK is bought, UNI leads back to it, and from UNI a smaller circle goes on to WBTC."""
+    pools = (*(v2_pool(k, LINK, UNI, 1e8) for k in (4, 5)), *(v2_pool(k, UNI, WBTC, 1e8) for k in (7, 8)))
+    start = Trade(BACK.name, USDC.address, LINK.address, USDC.amount(100), 100)
+    sold = Trade(BACK.name, LINK.address, USDC.address, LINK.amount(99), 99, closes=True)
+    small = [trade(pools[2], UNI, WBTC, 500), trade(pools[3], WBTC, UNI, 498)]
+    book = ledger((*POOLS, *pools), usdc=USDC.amount(1e5))
+    large = [trade(pools[0], LINK, UNI, 1000), trade(pools[1], UNI, LINK, 990)]
+    assert carry_out(book, [*large, *small, start, sold], most_parts=300) == []
+    names = [swap.pool for swap in book.swaps]
+    assert max(k for k, name in enumerate(names) if name == pools[2].name) < names.index(pools[1].name)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_what_is_lost_on_the_way_comes_off_what_need_not_be_exact(first):
+    """Of what passes through WETH a part goes on to USDC, which is to stay as it is, and the rest to LINK."""
+    ways = [trade(TO_WETH, WETH, USDC, 500), trade(TO_LINK, WETH, LINK, 500)]
+    short = Trade(TO_WETH_TOO.name, USDC.address, WETH.address, USDC.amount(1000), 1000)
+    book = ledger((*POOLS, TO_WETH_TOO), usdc=USDC.amount(1e5), link=0)
+    carry_out(book, [short, ways[first], ways[1 - first]], 48, {USDC.address: -USDC.amount(500)})
+    spent = {swap.pool: swap.amount_in for swap in book.swaps}
+    assert spent[TO_WETH.name] == WETH.amount(500)
+    assert spent[TO_LINK.name] < WETH.amount(500)
 
 
 def test_a_circle_of_tokens_that_the_vault_does_not_have_is_given_up():

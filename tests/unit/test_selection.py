@@ -23,8 +23,11 @@ from builders import (
 )
 from graphs import graph
 
+from keeper.domain import Swap
 from keeper.policy.decide import problem_of
 from keeper.pools import UniswapV2Pool
+from keeper.routing import kernels
+from keeper.routing.market import Market
 from keeper.routing.plan import Plan, Problem, optimise
 from keeper.routing.selection import select
 from keeper.routing.solver import solve
@@ -257,7 +260,7 @@ def test_two_circles_are_started_one_after_the_other():
 
 def test_a_circle_that_brings_less_than_it_takes_to_start_it_is_left_alone():
     one, other, _ = outside_circle(1, LINK, UNI)
-    ways = [v2_pool(3, USDC, LINK, 1e7, fee_pips=fee) for fee in (3000, 300_000)]
+    ways = [v2_pool(3, USDC, LINK, 1e7, fee_pips=fee) for fee in (3000, 900_000)]
     plans = [optimise(problem({USDC: (1.0, 1.0)}, (one, other, way), nav=1e6)) for way in ways]
     assert [bool(plan.swaps) for plan in plans] == [True, False]
 
@@ -267,6 +270,112 @@ def test_a_circle_is_started_where_that_costs_least():
     dear, cheap = (v2_pool(number, USDC, LINK, 1e7, fee_pips=fee) for number, fee in ((3, 10_000), (4, 500)))
     plan = optimise(problem({USDC: (1.0, 1.0)}, (one, other, dear, cheap)))
     assert {swap.pool for swap in plan.swaps} == {one.name, other.name, cheap.name}
+
+
+def test_a_circle_that_is_two_pools_away_is_started():
+    pools = (*outside_circle(1, LINK, UNI)[:2], v2_pool(3, USDC, WBTC, 1e7), v2_pool(4, WBTC, LINK, 1e7))
+    plan = optimise(problem({USDC: (1.0, 1.0)}, pools))
+    assert {swap.pool for swap in plan.swaps} == {pool.name for pool in pools}
+    assert {token for token, change in plan.change.items() if change} == {USDC.address}
+    assert plan.worth > 0.9 * plan.certificate.bound > 0
+
+
+def test_a_circle_is_started_along_with_what_needs_no_start():
+    way = v2_pool(11, USDC, WETH, 1e7)
+    alone = optimise(problem(HALVES, (way,)))
+    plan = optimise(problem(HALVES, (*outside_circle(1, LINK, UNI), way)))
+    assert plan.dropped == ()
+    assert plan.certificate.gap < 0.1 * (plan.worth - alone.worth)
+
+
+def test_a_circle_that_is_not_started_is_named_also_where_other_trades_are_made():
+    one, other, _ = outside_circle(1, LINK, UNI)
+    pools = (one, other, v2_pool(3, USDC, LINK, 1e7, fee_pips=990_000), v2_pool(11, USDC, WETH, 1e7))
+    plan = optimise(problem(HALVES, pools, nav=1e6))
+    assert {swap.pool for swap in plan.swaps} == {pools[3].name}
+    assert {one.name, other.name} <= set(plan.dropped)
+
+
+def test_a_circle_that_brings_next_to_nothing_is_neither_started_nor_named():
+    one, other = v2_pool(1, LINK, UNI, 20), v2_pool(2, LINK, UNI, 20)
+    other = other.model_copy(update={"reserve1": other.reserve1 * 103 // 100})
+    way = v2_pool(11, USDC, WETH, 1e7)
+    plan = optimise(problem(HALVES, (one, other, v2_pool(3, USDC, LINK, 1e7), way), nav=1e6))
+    assert [swap.pool for swap in plan.swaps] == [way.name]
+    assert plan.dropped == ()
+
+
+def test_what_starts_a_circle_is_not_sold_again_before_it_has_gone_round():
+    """The gain leads to WETH by another way than the start came."""
+    one, other, _ = outside_circle(1, LINK, UNI)
+    pools = (one, other, v2_pool(3, USDC, LINK, 1e7, fee_pips=10_000), v2_pool(4, UNI, WETH, 1e6, fee_pips=100))
+    plan = optimise(problem(HALVES, pools))
+    assert plan.dropped == ()
+    assert plan.worth > plan.problem.hold + 0.9 * (plan.certificate.bound - plan.problem.hold)
+
+
+def pairs_used(plan: Plan, pool: str) -> set[frozenset[str]]:
+    return {frozenset((swap.token_in, swap.token_out)) for swap in plan.swaps if swap.pool == pool}
+
+
+def test_a_circle_is_not_started_through_a_second_pair_of_a_pool():
+    thirds = weighted_pool(3, {USDC: 0.4, WETH: 0.4, LINK: 0.2}, 1e8)
+    one, other, dear = outside_circle(1, LINK, UNI)
+    plan = optimise(problem(HALVES, (one, other, dear, thirds)))
+    assert pairs_used(plan, thirds.name) == {frozenset((USDC.address, WETH.address))}
+    assert {swap.pool for swap in plan.swaps} == {one.name, other.name, dear.name, thirds.name}
+    assert plan.worth <= plan.certificate.bound
+
+
+def test_what_is_left_to_do_goes_through_the_pair_of_a_pool_that_was_used_before():
+    """A circle that cannot be started has the rest solved again: there LINK would be bought in the same pool."""
+    basket = {USDC: (0.8, 0.4), WETH: (0.1, 0.3), LINK: (0.1, 0.3)}
+    thirds = weighted_pool(3, {USDC: 0.4, WETH: 0.3, LINK: 0.3}, 1e8)
+    dear = v2_pool(4, USDC, UNI, 1e7, fee_pips=990_000)
+    circle = outside_circle(1, UNI, WBTC)[:2]
+    plan = optimise(problem(basket, (thirds, dear, *circle), nav=1e6))
+    assert {pool.name for pool in circle} <= set(plan.dropped)
+    assert len(pairs_used(plan, thirds.name)) == 1
+    assert plan.worth <= plan.certificate.bound
+
+
+def test_a_weighted_pool_takes_in_all_no_more_than_one_swap_may_bring():
+    """The circle that cannot be started has the rest solved again, when a swap could bring 30% of what is there now."""
+    shallow = weighted_pool(3, {USDC: 0.5, WETH: 0.5}, 1e6)
+    one, other, _ = outside_circle(1, LINK, UNI)
+    dear = v2_pool(4, USDC, LINK, 1e7, fee_pips=990_000)
+    plan = optimise(problem(HALVES, (one, other, dear, shallow), nav=1e6, tracking_penalty=5))
+    assert plan.dropped
+    brought = sum(swap.amount_in for swap in plan.swaps if swap.pool == shallow.name)
+    held = shallow.holdings[0].balance
+    assert 0.29 * held < brought < 0.302 * held
+    assert plan.worth <= plan.certificate.bound
+
+
+def test_what_a_weighted_pool_may_still_take_counts_what_came_in_and_never_falls_below_nothing():
+    pool = weighted_pool(3, {USDC: 0.5, WETH: 0.5}, 1e6)
+    prices = {coin.address: coin.cents / 100 / 10**coin.decimals for coin in (USDC, WETH)}
+    before = Market.of((pool,), prices)
+
+    def may_take(*trades: tuple[Coin, float]) -> float:
+        """Dollars that the next swap may bring, after some of these (and with no more than these on the books)."""
+        after, swaps = pool, []
+        for coin, usd in trades:
+            other = WETH if coin is USDC else USDC
+            paid, after = after.swap(coin.address, other.address, coin.amount(usd))
+            amounts = {"amount_in": coin.amount(usd), "amount_out": paid}
+            swaps.append(Swap(pool=pool.name, token_in=coin.address, token_out=other.address, **amounts))
+        market = Market.of((after,), prices)
+        market.keep_to_one_swap(before, swaps)
+        most, balance = market.curves.params[0][[kernels.MOST, 0]]
+        return most * balance
+
+    whole = may_take()
+    assert whole == pytest.approx(0.3 / 0.997 * 5e5)
+    assert may_take((USDC, 1e5)) == pytest.approx(whole - 1e5, rel=1e-6)
+    assert may_take((USDC, 1.4e5), (USDC, 1.4e5)) == 0
+    # What went out makes the pool smaller, and the contract goes by what is there.
+    assert may_take((USDC, 10), (WETH, 1e5)) < 0.9 * whole
 
 
 def test_pools_that_no_route_leads_through_are_ignored():

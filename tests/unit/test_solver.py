@@ -22,7 +22,7 @@ from builders import (
 from graphs import graph
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import lsq_linear, minimize, minimize_scalar
 
 from keeper.policy.decide import problem_of
 from keeper.pools import BasePool, SwapError
@@ -131,6 +131,33 @@ def test_the_tokens_answer_is_the_best_within_the_box(goal):
     best = minimize(lambda x: -goal.worth(x), goal.low, bounds=box, method="L-BFGS-B", options={"ftol": 1e-14})
     assert value == pytest.approx(goal.worth(psi), abs=1e-9)
     assert value >= -best.fun - 1e-7
+    assert ((goal.low <= psi) & (psi <= goal.high)).all()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_tokens_answer_is_the_best_where_assets_move_together(seed):
+    """Newton's method with projection alone gets stuck at a tenth of these."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(3, 20))
+    root = np.hstack([np.ones((n, 1)), 0.003 * rng.normal(size=(n, n))])
+    held, excess = rng.dirichlet(np.ones(n)), rng.normal(size=n) / n
+    goal = Goal(
+        nav=1.0,
+        gain=rng.normal(size=n) * 10 ** rng.uniform(-4, -1),
+        excess=excess,
+        low=-held,
+        high=np.full(n, 3.0) if seed % 2 else np.maximum(-excess, 0.0),
+        penalty=root @ root.T / n,
+        rows=np.zeros((0, n)),
+        bounds=np.zeros(0),
+    )
+    psi = np.zeros(n)
+    value = kernels.respond(goal.gain, goal, 0.0, psi, np.zeros((n, n)))
+    # As least squares, whose active-set method (BVLS) is exact.
+    factor = np.linalg.cholesky(goal.penalty)
+    aim = np.linalg.solve(factor, goal.gain) - factor.T @ goal.excess
+    best = lsq_linear(factor.T, aim, (goal.low, goal.high + 1e-15), method="bvls", tol=1e-14, max_iter=10_000).x
+    assert value == pytest.approx(goal.worth(np.clip(best, goal.low, goal.high)), abs=1e-9)
     assert ((goal.low <= psi) & (psi <= goal.high)).all()
 
 
