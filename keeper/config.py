@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from keeper.chain.deployment import Deployment
@@ -15,7 +14,7 @@ from keeper.chain.lens import Lens
 from keeper.chain.venues import Venue
 from keeper.domain.decision import Decision
 from keeper.domain.errors import InputError, explain
-from keeper.domain.parse import load_decision, load_policy, load_snapshot, with_models
+from keeper.domain.parse import load_decision, load_policy, load_snapshot, read_yaml, with_models
 from keeper.domain.policy import Policy
 from keeper.domain.snapshot import Snapshot
 from keeper.ops.alerts import AlertsConfig
@@ -90,13 +89,11 @@ class Config(Strict):
     @classmethod
     def load(cls, path: Path) -> Config:
         """Reads a configuration file and the policy it names. Raises `InputError`."""
-        text = read_text(path, "configuration")
+        found = read_yaml(read_text(path, "configuration"), str(path))
         try:
-            return cls.model_validate(yaml.safe_load(text), context={"directory": path.parent})
+            return cls.model_validate(found, context={"directory": path.parent})
         except ValidationError as error:
             raise InputError(f"{path}: {explain(error)}") from None
-        except yaml.YAMLError as error:
-            raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
 
     def lens(self, deployment: Deployment) -> Lens:
         """What to read of the chain for this vault."""

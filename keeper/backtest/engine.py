@@ -6,9 +6,10 @@ on a snapshot of the result. Nothing that happens in a step depends on a later r
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
 from typing import Protocol
 
 import numpy as np
@@ -32,7 +33,7 @@ from keeper.domain import (
 )
 from keeper.domain.limits import VaultLimits
 from keeper.market.feeds import ANSWER, Feeds, Path, Way, answer_of
-from keeper.market.gas import GasMeter
+from keeper.market.gas import GasFile, GasMeter
 from keeper.market.source import Prices
 from keeper.market.venues import Flow, TradingPool, Venues, open_pool
 from keeper.policy import decide as keeper_decide
@@ -165,14 +166,30 @@ def simulate(
     rows = iter(prices)
     if targets is None and setup.curation is not None:
         targets = Curator(setup.curation, tuple(setup.basket), setup.targets)
+    _check_latency(setup, prices)
+    return _run(
+        setup, columns, rows, policy, decide, start=start, disturbance=disturbance or Disturbance(), targets=targets
+    )
+
+
+def check_rows(setup: Setup, prices: Prices) -> None:
+    """Raises `InputError` if `simulate` could not run two steps on these prices, or on some row of the gas file."""
+    _columns(setup, prices)
+    _check_latency(setup, prices)
+    if len(rows := list(islice(prices, 2))) < 2:
+        raise InputError(
+            f"a backtest needs two rows of prices at least, there are {len(rows)}: widen its window, or give more days"
+        )
+    if isinstance(setup.gas, GasFile):
+        deque(setup.gas, maxlen=0)
+
+
+def _check_latency(setup: Setup, prices: Prices) -> None:
     if setup.latency_seconds is not None and setup.latency_seconds >= prices.step:
         raise InputError(
             f"latency_seconds is {setup.latency_seconds}, which must be shorter than the {prices.step} s"
             " between prices: give latency_steps instead"
         )
-    return _run(
-        setup, columns, rows, policy, decide, start=start, disturbance=disturbance or Disturbance(), targets=targets
-    )
 
 
 def _columns(setup: Setup, prices: Prices) -> list[int]:

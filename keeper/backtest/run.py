@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from keeper.backtest.engine import simulate
+from keeper.backtest.engine import check_rows, simulate
 from keeper.backtest.metrics import Meter, Metrics
 from keeper.backtest.record import Record
 from keeper.backtest.setup import Setup
@@ -120,6 +120,7 @@ def run(
             check_basket(entry.policy, setup.names)
         except InputError as error:
             raise InputError(f"{entry.name}: {error}") from None
+    check_rows(setup, prices)
     policies = []
     for number, entry in enumerate(entries, 1):
         steps = f"steps-{number}-{entry.name.replace(' ', '-')}.parquet"
@@ -155,8 +156,6 @@ def _measure(
             record.add(step)
         if number % _EVERY == 0:
             progress(what, number, about)
-    if meter.steps < 2:
-        raise InputError(f"a backtest needs two rows of prices at least, there are {meter.steps}")
     progress(what, meter.steps, meter.steps)
     return meter.metrics()
 
@@ -204,6 +203,8 @@ def output_folder(path: Path) -> Iterator[Path]:
     _refuse_foreign(path)
     part, old = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.old")
     try:
+        if old.exists() and not path.exists():  # killed between the two renames below
+            old.rename(path)
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
     except OSError as error:
@@ -216,7 +217,8 @@ def output_folder(path: Path) -> Iterator[Path]:
         part.rename(path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _refuse_foreign(path: Path) -> None:

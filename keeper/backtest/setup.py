@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from keeper.backtest.curator import Curation, check_curation
 from keeper.domain import InputError
 from keeper.domain.errors import explain
 from keeper.domain.limits import LimitsConfig
+from keeper.domain.parse import read_yaml
 from keeper.market.feeds import FeedTerms
 from keeper.market.gas import ConstantGas, GasFile
 from keeper.market.venues import Frictions, Venue
@@ -63,13 +63,15 @@ class Setup(Model):
         default="WETH", description="symbol of what gas is paid in, and the hub of pools that are not given"
     )
     dollar: str = Field(default="USDC", description="the other hub, at one dollar where the prices do not say")
-    capital_usd: Annotated[Number, Field(gt=0)] = Field(
-        default=1_000_000.0, description="what the vault is worth at first, on its targets; USD"
+    capital_usd: Annotated[Number, Field(ge=1, le=1e12)] = Field(
+        default=1_000_000.0, description="what the vault is worth at first, on its targets; USD, 1 to 10^12"
     )
     depth: tuple[Venue, ...] = Field(
         default=(), description="the pools; if there are none, some twenty around the two hubs (`default_venues`)"
     )
-    depth_scale: Annotated[Number, Field(gt=0)] = Field(default=1.0, description="times the depth of every pool")
+    depth_scale: Annotated[Number, Field(gt=0, le=1e6)] = Field(
+        default=1.0, description="times the depth of every pool; above 0 to a million"
+    )
     frictions: Frictions = Field(default=Frictions())
     feeds: dict[str, FeedTerms] = Field(
         default={}, description="by symbol; where not given, as Chainlink's on mainnet: `FEEDS`, else 1% and an hour"
@@ -98,6 +100,9 @@ class Setup(Model):
         total = sum(self.basket.values())
         if total != 1:
             raise ValueError(f"basket: the targets sum to {total}, they must sum to 1")
+        for field, given in (("decimals", self.decimals), ("feeds", self.feeds)):
+            if strange := [symbol for symbol in given if symbol not in self.symbols]:
+                raise ValueError(f"{field}: {strange[0]} is neither in the basket nor in a pool: correct or remove it")
         if self.curation is not None:
             check_curation(self.curation, tuple(self.basket))
         return self
@@ -173,11 +178,13 @@ def load_setup(text: str) -> Setup:
     Raises:
         InputError: it is malformed, or a value is out of bounds.
     """
+    return read_setup(read_yaml(text, "setup: it"))
+
+
+def read_setup(found: Any) -> Setup:
+    """As `load_setup`, of what a file says."""
     try:
-        data = yaml.safe_load(text)
-        return Setup.model_validate_json(json.dumps(data, default=str))
-    except yaml.YAMLError as error:
-        raise InputError(f"setup: neither JSON nor YAML: {' '.join(str(error).split())}") from None
+        return Setup.model_validate_json(json.dumps(found, default=str))
     except ValidationError as error:
         raise InputError(f"setup: {explain(error)}") from None
 

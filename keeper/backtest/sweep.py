@@ -1,8 +1,8 @@
 """Many policies through many markets: every point of a grid on every market and seed, once.
 
 A run is a cell: one policy, one market, one seed. Its result is kept under the hash of all that it depends on (policy,
-setup, market, seed, the price file's content, this project's code), so a sweep that was killed does only what is left,
-and one that has changed does only what has.
+setup, market, seed, the content of price and gas files, this project's code), so a sweep that was killed does only what
+is left, and one that has changed does only what has.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from keeper.backtest.engine import simulate
+from keeper.backtest.engine import check_rows, simulate
 from keeper.backtest.metrics import Meter
-from keeper.backtest.setup import DOLLARS, Setup
+from keeper.backtest.setup import DOLLARS, Setup, read_setup
 from keeper.domain import InputError, Policy, check_basket
 from keeper.domain.errors import explain
-from keeper.domain.parse import with_models
+from keeper.domain.parse import read_yaml, with_models
 from keeper.market import PriceFile, PricePath, Prices, Regime, Window
+from keeper.market.gas import GasFile
 from keeper.market.paths import Asset
 from keeper.pools.base import Model
 from keeper.units import Number
@@ -57,15 +57,16 @@ class Simulated(Model):
         return self.name or self.regime
 
     def prices(self, setup: Setup, seed: int) -> Prices:
-        """The path of a seed, for the symbols that the setup needs."""
-        named = {symbol: asset for symbol, asset in self.assets.items() if symbol in setup.symbols}
+        """The path of a seed, for the symbols that the setup needs. Raises `InputError` if it says more of others."""
+        if strange := [symbol for symbol in self.assets if symbol not in setup.symbols]:
+            raise InputError(f"markets: {self.label}: assets: {strange[0]} is neither in the basket nor in a pool")
         return PricePath(
             regime=self.regime,
             symbols=setup.symbols,
             seed=seed,
             steps=self.days * DAY // self.step_seconds + 1,
             step=self.step_seconds,
-            assets=named,
+            assets=self.assets,
             correlation=self.correlation,
         )
 
@@ -107,10 +108,7 @@ def _read(path: str, symbols: tuple[str, ...], names: tuple[tuple[str, str], ...
 
 @cache
 def _content(path: str) -> str:
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(f"cannot read the price file {path}: {error.strerror}") from None
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 Market = Annotated[Simulated | FromFile, Field(discriminator="kind")]
@@ -175,12 +173,7 @@ class Cell:
 
 def load_sweep(path: Path) -> Sweep:
     """Reads a sweep file. Raises `InputError`."""
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read the sweep file {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    data = read_yaml(_text(path), str(path))
     if isinstance(data, dict):
         _at_home(data, path.parent)
     try:
@@ -189,18 +182,25 @@ def load_sweep(path: Path) -> Sweep:
         raise InputError(f"{path}: {explain(error)}") from None
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not text") from None
+
+
 def _at_home(data: dict[str, Any], home: Path) -> None:
     """Puts the files that a sweep names in their places: its policy, models of it, and paths of prices."""
 
     def text(name: str) -> str:
-        try:
-            return (home / name).read_text(encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"cannot read {home / name}: {error.strerror}") from None
+        return _text(home / name)
 
     policy = data.get("policy")
     if isinstance(policy, dict) and set(policy) == {"file"}:
-        data["policy"] = with_models(yaml.safe_load(text(str(policy["file"]))), text)
+        name = str(policy["file"])
+        data["policy"] = with_models(read_yaml(text(name), str(home / name)), text)
     elif isinstance(policy, dict):
         data["policy"] = with_models(policy, text)
     strategies = data.get("strategies")
@@ -208,7 +208,12 @@ def _at_home(data: dict[str, Any], home: Path) -> None:
         changes = strategy.get("changes") if isinstance(strategy, dict) else None
         if isinstance(changes, dict) and "trigger" in changes:
             strategy["changes"] = changes | with_models({"trigger": changes["trigger"]}, text)
-    for market in data.get("markets") or ():
+    setup = data.get("setup")
+    gas = setup.get("gas") if isinstance(setup, dict) else None
+    if isinstance(gas, dict) and "file" in gas:
+        gas["file"] = str((home / str(gas["file"])).resolve())
+    markets = data.get("markets")
+    for market in markets if isinstance(markets, list) else ():
         if isinstance(market, dict) and "prices_file" in market:
             market.setdefault("kind", "file")
             market["prices_file"] = str((home / str(market["prices_file"])).resolve())
@@ -222,15 +227,16 @@ def cells(sweep: Sweep) -> list[Cell]:
     Raises:
         InputError: a policy or the setup is wrong, or a market has no prices for it.
     """
-    setup = _setup(sweep.setup)
+    setup = read_setup(sweep.setup)
     policies = [
         (name, _spelt(point), policy)
         for name, strategy in (sweep.strategies or {"policy": Strategy()}).items()
         for point, policy in _variants(sweep, setup, name, strategy)
     ]
     for market in sweep.markets:
-        market.prices(setup, 0)
+        check_rows(setup, market.prices(setup, 0))
     code, described_setup = code_version(), setup.model_dump(mode="json")
+    gas = _content(setup.gas.file) if isinstance(setup.gas, GasFile) else ""
     found = []
     for seed, market in product(sweep.all_seeds, sweep.markets):
         described = market.model_dump(mode="json", exclude={"name"})
@@ -246,16 +252,9 @@ def cells(sweep: Sweep) -> list[Cell]:
                 },
                 sort_keys=True,
             )
-            key = hashlib.sha256(f"{code}\n{digest}\n{spec}".encode()).hexdigest()[:32]
+            key = hashlib.sha256(f"{code}\n{digest}{gas}\n{spec}".encode()).hexdigest()[:32]
             found.append(Cell(name, point, market.label, seed, spec, key))
     return found
-
-
-def _setup(data: Mapping[str, Any]) -> Setup:
-    try:
-        return Setup.model_validate_json(json.dumps(data, default=str))
-    except ValidationError as error:
-        raise InputError(f"setup: {explain(error)}") from None
 
 
 def _variants(sweep: Sweep, setup: Setup, name: str, strategy: Strategy) -> Iterator[tuple[dict[str, Any], Policy]]:
@@ -319,8 +318,6 @@ def run_cell(spec: str) -> dict[str, Any]:
         meter.add(step)
         if data["daily"]:
             days.add(step.time, step.nav_usd, step.ideal_value_usd, step.executed)
-    if meter.steps == 0:
-        raise InputError("the market has no rows: widen its window")
     found: dict[str, Any] = {"metrics": meter.metrics().model_dump(mode="json")}
     return found | ({"daily": days.found()} if data["daily"] else {})
 
@@ -380,22 +377,28 @@ class Results:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.path = folder / RESULTS
-            self.known = {entry["key"]: entry for entry in self._entries()}
+            self.known = dict(self._entries())
             self._file = self.path.open("a", encoding="utf-8")
         except OSError as error:
             raise InputError(f"cannot write into {folder}: {error.strerror}") from None
 
-    def _entries(self) -> Iterator[dict[str, Any]]:
+    def _entries(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Every whole line. What a kill left of the last one is cut off, or the next would be written behind it."""
         if not self.path.exists():
             return
         whole = 0
         with self.path.open("rb") as file:
-            for line in file:
+            for number, line in enumerate(file, 1):
                 if not line.endswith(b"\n"):
                     break
                 whole += len(line)
-                yield json.loads(line)
+                try:
+                    entry = json.loads(line)
+                    yield entry["key"], entry
+                except (ValueError, LookupError, TypeError):
+                    raise InputError(
+                        f"{self.path}: line {number} is no result of a sweep: move the file away"
+                    ) from None
         with self.path.open("r+b") as file:
             file.truncate(whole)
 

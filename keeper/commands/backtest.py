@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,9 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import yaml
 
-from keeper.commands.options import as_json, called, price_options, print_json
+from keeper.commands.options import Bounded, as_json, called, price_options, print_json
 from keeper.domain.errors import InputError
 
 if TYPE_CHECKING:
@@ -74,7 +72,7 @@ DEFAULT = "default"
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of whatever is random.")
 @click.option(
     "--band",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Bounded(0, 1, min_open=True),
     default=0.05,
     show_default=True,
     help="Distance of an asset from its target that counts as outside, in the metrics of every policy.",
@@ -189,26 +187,18 @@ def _changes(
     if depth_path is not None:
         depth = _yaml(depth_path, "depth")
         found["depth"] = depth["depth"] if isinstance(depth, dict) and set(depth) == {"depth"} else depth
+        if found["depth"] == []:
+            raise InputError(f"{depth_path} has no pools: list some, or leave --depth out")
     if gas_path is not None:
         found["gas"] = {"file": str(gas_path)}
     return found
 
 
-def _setup(found: dict[str, Any]) -> Setup:
-    from keeper.backtest import load_setup
-    from keeper.market.gas import GasFile
-
-    setup = load_setup(json.dumps(found, default=str))
-    if isinstance(setup.gas, GasFile):
-        for _ in setup.gas:  # every row, before anything long begins
-            pass
-    return setup
-
-
 def _generated(found: dict[str, Any], regime: Any, days: int, seed: int) -> tuple[Setup, Prices, dict[str, Any]]:
+    from keeper.backtest.setup import read_setup
     from keeper.market import PricePath
 
-    setup = _setup(found)
+    setup = read_setup(found)
     path = PricePath(regime=regime, symbols=setup.symbols, seed=seed, steps=24 * days + 1)
     return setup, path, {"generated": {"regime": regime, "seed": seed, "days": days}}
 
@@ -216,14 +206,16 @@ def _generated(found: dict[str, Any], regime: Any, days: int, seed: int) -> tupl
 def _from_file(
     found: dict[str, Any], path: Path, names: dict[str, str], fill_gaps: int
 ) -> tuple[Setup, Prices, dict[str, Any]]:
-    from keeper.backtest.setup import DOLLARS
+    from keeper.backtest.setup import DOLLARS, read_setup
     from keeper.market import PriceFile
 
     basket = found.get("basket")
-    payable = ("WETH", "ETH")
+    payable = tuple(symbol for symbol in ("WETH", "ETH") if symbol in names or symbol not in names.values())
     if isinstance(basket, dict):
         wanted = tuple(dict.fromkeys((*map(str, basket), *payable)))
         symbols = PriceFile(path, wanted, names=names, optional=(*payable, *DOLLARS), fill_gaps=fill_gaps).symbols
+    elif basket is not None:
+        raise InputError("setup: basket: must be a mapping of symbols to weights")
     else:
         # Every symbol of the file, alike: someone who wants others says so.
         symbols = PriceFile(path, names=names, fill_gaps=fill_gaps).symbols
@@ -236,7 +228,9 @@ def _from_file(
         if native is None:
             raise InputError(f"{path} has neither WETH nor ETH to pay gas in: add one, or name `native` in a --setup")
         found = found | {"native": native}
-    setup = _setup(found)
+    setup = read_setup(found)
+    if idle := [symbol for symbol in names if symbol not in setup.symbols]:
+        raise click.UsageError(f"--name {idle[0]}={names[idle[0]]}: neither basket nor pools have {idle[0]}")
     prices = PriceFile(path, setup.symbols, names=names, optional=DOLLARS, fill_gaps=fill_gaps)
     return setup, prices, {"file": str(path)}
 
@@ -247,6 +241,8 @@ def _window(prices: Prices, first: str | None, last: str | None) -> tuple[Prices
     start, stop = _day(first, "--from"), _day(last, "--to")
     if start is None and stop is None:
         return prices, {}
+    if start is not None and stop is not None and start >= stop:
+        raise click.UsageError(f"--from {first} must come before --to {last}")
     return Window(prices, start, stop), {"from": first, "to": last}
 
 
@@ -265,7 +261,7 @@ def _basket(text: str) -> dict[str, str]:
     for part in text.split(","):
         symbol, _, weight = (piece.strip() for piece in part.partition("="))
         try:
-            Decimal(weight)
+            Decimal(weight if symbol else "")
         except InvalidOperation:
             raise click.UsageError(
                 f"--basket takes SYMBOL=WEIGHT,…, as WBTC=0.5,WETH=0.5, not {part.strip()}"
@@ -278,11 +274,9 @@ def _basket(text: str) -> dict[str, str]:
 
 def _yaml(path: Path, what: str) -> Any:
     from keeper.config import read_text
+    from keeper.domain.parse import read_yaml
 
-    try:
-        return yaml.safe_load(read_text(path, what))
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    return read_yaml(read_text(path, what), str(path))
 
 
 def _mapping(path: Path, what: str) -> dict[str, Any]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from keeper.domain.errors import InputError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -57,6 +60,16 @@ def price_options(command: Command) -> Command:
     )(command)
 
 
+class Bounded(click.FloatRange):
+    """As `click.FloatRange`, in which what is no number is within all bounds."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found: float = super().convert(value, param, ctx)
+        if not isfinite(found):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return found
+
+
 def called(names: tuple[str, ...]) -> dict[str, str]:
     """The value of `--name`: what the price file calls each symbol."""
     found: dict[str, str] = {}
@@ -66,6 +79,18 @@ def called(names: tuple[str, ...]) -> dict[str, str]:
             raise click.UsageError(f"--name takes SYMBOL=NAME, as WETH=ETH, not {name}")
         found[symbol] = other
     return found
+
+
+def written_later(path: Path) -> None:
+    """Raises `InputError` if a file cannot be written, before anything that takes long; what it holds stays."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = not path.exists()
+        path.open("a").close()
+        if fresh:
+            path.unlink()
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from None
 
 
 def print_json(value: object) -> None:

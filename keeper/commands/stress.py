@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keeper.commands.options import as_json, print_json
+from keeper.commands.options import as_json, print_json, written_later
 from keeper.domain.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ FAILED = 1
     help="On the embedded chain, in the backtest's simulated market, or both.",
 )
 @click.option("--delta", default="0.05", show_default=True, help="By how much a wrong feed is wrong; fraction.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Of whatever is random.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of whatever is random.")
 @click.option(
     "--out", "out_path", type=click.Path(path_type=Path), help="Also write the results, as JSON, into this file."
 )
@@ -72,6 +72,8 @@ def stress(  # noqa: PLR0917  click passes them by name
     """
     from keeper.stress.report import print_results
 
+    if out_path is not None:
+        written_later(out_path)
     config, deployment = _given(policy_path, config_path, deploy_path)
     wrong = _fraction(delta)
     on_chain, simulated = _chosen(names, where)
@@ -88,7 +90,7 @@ def stress(  # noqa: PLR0917  click passes them by name
         "results": [result.to_json() for result in results],
     }
     if out_path is not None:
-        _write(out_path, json.dumps(report, indent=2) + "\n")
+        out_path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     if as_json:
         print_json(report)
     else:
@@ -172,17 +174,9 @@ def _fraction(text: str) -> Decimal:
         value = Decimal(text)
     except InvalidOperation:
         raise InputError(f"--delta must be a fraction, got {text!r}") from None
-    if not 0 <= value < 1:
+    if not (value.is_finite() and 0 <= value < 1):
         raise InputError(f"--delta must be at least 0 and below 1, got {text}")
     return value
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from None
 
 
 def _say(line: str) -> None:

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import yaml
 
-from keeper.commands.options import as_json, called, price_options, prices_option, print_json
+from keeper.commands.options import Bounded, as_json, called, price_options, prices_option, print_json
 from keeper.domain.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ KINDS = ("fixed", "equal", "cap_weighted", "inverse_volatility", "risk_parity", 
 )
 @click.option(
     "--value",
-    type=click.FloatRange(0, min_open=True),
+    type=Bounded(0, min_open=True),
     default=1.0,
     show_default=True,
     help="Of a share now over what it was when the floor was set, for cppi.",
@@ -109,13 +108,11 @@ def _description(method_name: str) -> dict[str, object]:
     if method_name in KINDS:
         return {"kind": method_name}
     from keeper.config import read_text
+    from keeper.domain.parse import read_yaml
 
     if not Path(method_name).suffix:
         raise click.UsageError(f"--method {method_name} is none of {', '.join(KINDS)}, and no .yaml file")
-    try:
-        found = yaml.safe_load(read_text(Path(method_name), "targets"))
-    except yaml.YAMLError as error:
-        raise InputError(f"{method_name} is not YAML: {' '.join(str(error).split())}") from None
+    found = read_yaml(read_text(Path(method_name), "targets"), method_name)
     if not isinstance(found, dict):
         raise InputError(f"{method_name} must be a mapping of fields, as kind: equal")
     return found

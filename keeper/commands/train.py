@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from math import isfinite, nan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from keeper.commands.options import as_json, called, price_options, prices_option
-from keeper.domain.errors import InputError
+from keeper.commands.options import Bounded, as_json, called, price_options, prices_option, written_later
 
 if TYPE_CHECKING:
     from keeper.backtest.training import Kind
@@ -50,9 +50,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Prices that a decision will know: memory.samples of the policy.",
 )
-@click.option(
-    "--width", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="For forecast: fraction of NAV."
-)
+@click.option("--width", type=Bounded(0, 1, min_open=True, max_open=True), help="For forecast: fraction of NAV.")
 @click.option(
     "--target", "targets", multiple=True, metavar="SYMBOL=WEIGHT", help="For forecast; equal weights if left out."
 )
@@ -82,8 +80,11 @@ def train(  # noqa: PLR0917  click passes them by name
         raise click.UsageError(f"--width and --target are for --kind forecast, not {kind}")
     if kind == "forecast" and width is None:
         raise click.UsageError("--kind forecast needs --width, that of the band it is about")
+    written_later(out_path)
     wanted = None if symbols is None else [symbol.strip() for symbol in symbols.split(",")]
     prices = PriceFile(prices_path, wanted, names=called(names), fill_gaps=fill_gaps)
+    if twice := [symbol for symbol in cash if symbol in prices.symbols or cash.count(symbol) > 1]:
+        raise click.UsageError(f"--cash {twice[0]}: it is in the basket already, give it once and without prices")
     end = prices.stop + interval if until is None else _midnight(until)
     closes = Closes.of(prices, interval, end, cash)
     model = fit(
@@ -94,16 +95,9 @@ def train(  # noqa: PLR0917  click passes them by name
         targets=_weights(targets),
         progress=lambda line: click.echo(line, err=True),
     )
-    try:
-        out_path.write_text(model.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write the model to {out_path}: {error.strerror}") from None
+    out_path.write_text(model.model_dump_json(indent=2) + "\n", encoding="utf-8")
     click.echo(model.model_dump_json(indent=2) if as_json else _said(model, out_path))
     return 0
-
-
-def _tell(line: str) -> None:
-    click.echo(line, err=True)
 
 
 def _said(model: FittedModel, path: Path) -> str:
@@ -127,7 +121,12 @@ def _weights(targets: tuple[str, ...]) -> dict[str, float] | None:
     for target in targets:
         symbol, _, weight = target.partition("=")
         try:
-            found[symbol] = float(weight)
+            number = float(weight)
         except ValueError:
-            raise click.UsageError(f"--target takes SYMBOL=WEIGHT, as WETH=0.25, not {target}") from None
+            number = nan
+        if not isfinite(number):
+            raise click.UsageError(f"--target takes SYMBOL=WEIGHT, as WETH=0.25, not {target}")
+        if symbol in found:
+            raise click.UsageError(f"--target names {symbol} twice")
+        found[symbol] = number
     return found or None

@@ -1,7 +1,7 @@
 """From text to domain objects, with one clear line for whatever is wrong with it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import yaml
@@ -66,13 +66,54 @@ def with_models(data: Any, read: Callable[[str], str] | None) -> Any:
     return inlined(data, model)
 
 
+def read_yaml(text: str, name: str) -> Any:
+    """What a YAML file says, as JSON could say it too; ``name`` is what a person calls the file.
+
+    Raises:
+        InputError: it is no YAML, gives a key twice, contains itself, or has a key that is no text.
+    """
+    try:
+        found = yaml.load(text, _PlainLoader)  # noqa: S506  a SafeLoader
+        json.dumps(found, default=str, check_circular=False)
+    except RecursionError:
+        raise InputError(f"{name} is nested too deeply, or contains itself") from None
+    except TypeError as error:
+        raise InputError(f"{name} has a key that is no text: {_in_one_line(error)}") from None
+    except (yaml.YAMLError, ValueError) as error:  # the latter of a date that is none, or too long a number
+        raise InputError(f"{name} is not YAML: {_in_one_line(error)}") from None
+    return found
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """One of two values of a key would be lost without a word, so that is an error here."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != _MERGED]
+        if twice := [key for key in keys if keys.count(key) > 1]:
+            raise yaml.constructor.ConstructorError(problem=f"{twice[0]} is given twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_MERGED = "tag:yaml.org,2002:merge"
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise InputError(f"{next(name for name in names if names.count(name) > 1)} is given twice")
+    return found
+
+
 def _parse(text: str) -> Any:
     # JSON first: YAML 1.1 takes 1e-3, a number in JSON, for a string.
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        pass
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"policy: neither JSON nor YAML: {' '.join(str(error).split())}") from None
+        return json.loads(text, object_pairs_hook=_once)
+    except InputError as error:
+        raise InputError(f"policy: {error}") from None
+    except ValueError:
+        return read_yaml(text, "policy: it")
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -62,6 +62,9 @@ class Covariance(Model):
         size = len(self.tokens)
         if len(self.matrix) != size or any(len(row) != size for row in self.matrix):
             raise ValueError(f"the matrix must be {size} by {size}, one row and column for each token")
+        names = [name.lower() for name in self.tokens]
+        if twice := [name for name in self.tokens if names.count(name.lower()) > 1]:
+            raise ValueError(f"tokens: {twice[0]} is listed twice")
         matrix = np.array(self.matrix)
         scale = float(np.abs(matrix).max(initial=0))
         if not np.allclose(matrix, matrix.T, atol=1e-12 * scale):
@@ -160,7 +163,7 @@ class Twap(Model):
         exclude_if=lambda value: value is None,
         description="no more than this; 2 to 100, 12 if absent. Only with auto",
     )
-    deadline_seconds: Annotated[int, Field(gt=0)] | None = Field(
+    deadline_seconds: int | None = Field(
         default=None,
         exclude_if=lambda value: value is None,
         description="what is not done so long after the first slice was decided is given up; seconds, no less than all"
@@ -321,7 +324,14 @@ class Policy(Model):
         needed = max((returns_needed(forecast) for forecast in forecasts(self)), default=0)
         if needed >= self.memory.samples:
             raise ValueError(
-                f"memory.samples is {self.memory.samples}, and a forecast needs {needed + 1} prices of an asset"
+                f"memory.samples is {self.memory.samples}, and a forecast needs {needed + 1} prices of an asset: raise"
+                " it"
+            )
+        price, ceiling = self.gas_price_wei, self.max_gas_price_wei
+        if price is not None and ceiling is not None and price > ceiling:
+            raise ValueError(
+                f"max_gas_price_wei is {ceiling}, below the {price} that gas_price_wei says gas costs: nothing would"
+                " ever be traded"
             )
         return self
 

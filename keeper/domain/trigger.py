@@ -54,6 +54,13 @@ class Band(Edges):
         " assets have none",
     )
 
+    @model_validator(mode="after")
+    def _names_each_asset_once(self) -> Self:
+        names = [symbol.lower() for symbol in self.assets]
+        if twice := [symbol for symbol in self.assets if names.count(symbol.lower()) > 1]:
+            raise ValueError(f"assets: {' and '.join(twice)} are the same: keep one of them")
+        return self
+
     def edges(self, basket: Sequence[tuple[str, str]]) -> list[Edges]:
         """Those of each asset of a basket: symbol and address.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,11 +52,12 @@ class GasFile(Model):
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:  # type: ignore[override]  # a model iterates over its fields
         path = Path(self.file)
+        opened = gzip.open if path.suffix == ".gz" else Path.open
         try:
-            with gzip.open(path, "rt") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
+            with opened(path, "rt", encoding="utf-8-sig") as lines:
                 yield from self._rows(csv.DictReader(lines))
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not text"
+        except (OSError, EOFError, zlib.error, csv.Error, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or ("it is not text" if isinstance(error, ValueError) else error)
             raise InputError(f"cannot read the gas file {path}: {reason}") from None
 
     def _rows(self, rows: csv.DictReader[str]) -> Iterator[tuple[int, int, int]]:
@@ -67,11 +69,11 @@ class GasFile(Model):
             where = f"{self.file}: row {rows.line_num}"
             time = _seconds(row["time"] or "")
             if time is None:
-                raise InputError(f"{where}: {row['time'] or ''!r} is no time: unix seconds, or as 2021-01-01T12:00")
+                raise InputError(f"{where}: {_shown(row['time'])} is no time: unix seconds, or as 2021-01-01T12:00")
             cells = (row["base_fee_wei"], row.get("priority_fee_wei") or str(self.priority_fee_wei))
-            wrong = [cell or "" for cell in cells if not _is_whole(cell or "")]
+            wrong = [cell for cell in cells if not _is_whole(cell or "", _MOST_WEI)]
             if wrong:
-                raise InputError(f"{where}: {wrong[0]!r} is no whole number of wei")
+                raise InputError(f"{where}: {_shown(wrong[0])} is no whole number of wei, an ether at most")
             base, priority = map(int, cells)
             if time <= before:
                 raise InputError(f"{where}: {row['time']} comes after {said}: sort it by time")
@@ -81,13 +83,22 @@ class GasFile(Model):
             raise InputError(f"{self.file}: there are no rows")
 
 
-def _is_whole(text: str) -> bool:
-    return text.isascii() and text.isdecimal()
+_MOST_WEI = 10**18
+_MOST_SECONDS = 10**11
+"""The year 5138: milliseconds are beyond it."""
+
+
+def _is_whole(text: str, most: int) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= len(str(most)) and int(text) <= most
+
+
+def _shown(cell: str | None) -> str:
+    return repr((cell or "")[:40])
 
 
 def _seconds(text: str) -> int | None:
     """Unix seconds of a time, in seconds or ISO 8601 (UTC where it names no zone); None if it is neither."""
-    if _is_whole(text):
+    if _is_whole(text, _MOST_SECONDS):
         return int(text)
     try:
         found = datetime.fromisoformat(text)

@@ -35,6 +35,9 @@ _CHUNK = 4_096
 """Rows that an iteration holds at a time."""
 _MILLISECONDS = 10**11
 """The year 5138 in seconds: a number above it was not meant as seconds."""
+_LEAST, _MOST = 1e-8, 1e10
+"""USD: what a feed's answer of eight decimals can say, with room to rise."""
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _MANY = 1_000
 """Different distances between rows that are told apart; an even file has a handful."""
 
@@ -59,9 +62,9 @@ class PriceFile:
 
     Raises:
         InputError: the file cannot be read, has not these columns, or a row is wrong: a price that is none, zero or
-            negative, a time that is none, or not after the one before it, or further from it than a step and the gap
-            allowed; or a symbol is not in it. The message names the row: in a CSV file its line, in a Parquet file its
-            number from 1.
+            negative or beyond what a feed can say, a time that is none, or not after the one before it, or further
+            from it than a step and the gap allowed; or a symbol is not in it, or two would be one. The message names
+            the row: in a CSV file its line, in a Parquet file its number from 1.
     """
 
     def __init__(
@@ -84,6 +87,8 @@ class PriceFile:
             fill_gaps=fill_gaps,
         )
         named = dict(names or {})
+        if twice := _twice([named.get(symbol, symbol) for symbol in symbols or ()]):
+            raise InputError(f"{twice} is asked for twice: name each asset of the basket once")
         wanted = None if symbols is None else {named.get(symbol, symbol): symbol in optional for symbol in symbols}
         with _Reading(self.path, wanted) as reading:
             reading.read()
@@ -93,6 +98,8 @@ class PriceFile:
                 if symbols is None
                 else tuple(symbol for symbol in symbols if named.get(symbol, symbol) in reading.columns)
             )
+            if twice := _twice(self.symbols):
+                raise InputError(f"{self.path}: two names in it would be {twice}: name the symbols that are wanted")
             self.step: int = reading.step(fill_gaps)
             """Seconds from one row to the next: the distance that most rows have."""
             self.start, self.stop = reading.overlap(self.step)
@@ -201,7 +208,8 @@ class _Reading:
             reason = error if error.errno is None else os.strerror(error.errno)
             raise InputError(f"cannot read the price file {self.path}: {reason}") from None
         except pa.ArrowException as error:
-            raise self._wrong(" ".join(str(error).split())) from None
+            hint = ": save it as UTF-8" if "UTF8" in str(error) else ""
+            raise self._wrong(" ".join(str(error).split()) + hint) from None
         for name in self._optional:
             if self.columns[name].first is None:
                 self.columns.pop(name).close()
@@ -254,6 +262,9 @@ class _Reading:
         return start, stop
 
     def _read_csv(self) -> None:
+        with self.path.open("rb") as file:
+            if file.read(2) in _UTF_16:
+                raise self._wrong("it is UTF-16: save it as UTF-8")
         # Without threads: only then does an error of the parser name the row.
         read = csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False)
         with csv.open_csv(self.path, read_options=read) as first_look:
@@ -273,8 +284,12 @@ class _Reading:
 
     def _read_parquet(self) -> None:
         with parquet.ParquetFile(self.path) as file:
-            names = file.schema_arrow.names
-            wanted = [names[place] for place in self._places(names)]
+            names, types = file.schema_arrow.names, file.schema_arrow.types
+            places = self._places(names)
+            for place, fits in zip(places, (_is_time, _is_name, _is_number), strict=True):
+                if not fits(types[place]):
+                    raise self._wrong(f"the column {names[place]} holds {types[place]}: write it as another type")
+            wanted = [names[place] for place in places]
             row = 1
             for batch in file.iter_batches(batch_size=_BLOCK_ROWS, columns=wanted):
                 row = self._take(row, TIME_COLUMNS[_plain(wanted[0])], *(batch.column(name) for name in wanted))
@@ -283,6 +298,8 @@ class _Reading:
         """Where the columns of the time, the symbol and the close are."""
         found = [_plain(name) for name in names]
         time = next((name for name in TIME_COLUMNS if name in found), None)
+        if twice := next((n for n in (time or "", *_REST) if found.count(n) > 1), None):
+            raise self._wrong(f"there are two columns {twice}: leave one of them out")
         for lacking, what in ((time is None, " or ".join(TIME_COLUMNS)), *((n not in found, n) for n in _REST)):
             if lacking:
                 raise self._wrong(f"there is no column {what}; the first row names {', '.join(names)}")
@@ -340,6 +357,12 @@ class _Reading:
         if bad.any():
             k = int(bad.argmax())
             raise self._wrong(row + k, f"{_shown(close[k])} is no price: a close is a number above zero")
+        beyond = wanted & ((closes < _LEAST) | (closes > _MOST))
+        if beyond.any():
+            k = int(beyond.argmax())
+            raise self._wrong(
+                row + k, f"{_shown(close[k])} is no price that a feed could say: it is in USD for one token"
+            )
         return closes
 
     def _wrong(self, row: int | str, what: str = "") -> InputError:
@@ -347,6 +370,28 @@ class _Reading:
 
 
 _REST = ("symbol", "close")
+
+
+def _twice(names: Sequence[str]) -> str | None:
+    """The first name that stands there more than once."""
+    return next((name for name in names if names.count(name) > 1), None)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    numeric = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+    return _is_text(kind) or any(test(kind) for test in numeric)
+
+
+def _is_time(kind: pa.DataType) -> bool:
+    return _is_number(kind) or any(test(kind) for test in (pa.types.is_timestamp, pa.types.is_date))
+
+
+def _is_name(kind: pa.DataType) -> bool:
+    return _is_text(kind) or pa.types.is_integer(kind) or pa.types.is_dictionary(kind)
 
 
 def _plain(name: str) -> str:
@@ -387,7 +432,8 @@ def _spelt(text: str | None) -> float:
 
 
 def _number(text: object) -> float:
+    spelt = str(text)
     try:
-        return float(str(text))
+        return float("nan" if "_" in spelt else spelt)  # Python's way to write a thousand, and nobody else's
     except ValueError:
         return float("nan")

@@ -29,9 +29,10 @@ from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from keeper.domain import InputError
+from keeper.domain.errors import explain
 from keeper.market.feeds import answer_of
 from keeper.market.liquidity import Side, pair_reserves, positions, sqrt_price
 from keeper.pools import SwapError, Tick, UniswapV2Pool, UniswapV3Pool, UniswapV4Pool
@@ -65,7 +66,9 @@ class Venue(Model):
     kind: Literal["uniswap_v2", "uniswap_v3", "uniswap_v4"]
     tokens: Annotated[tuple[str, str], Field(description="two symbols, in any order")]
     fee_pips: FeePips = Field(default=3000, description="millionths")
-    usd: Annotated[Number, Field(gt=0)] = Field(description="what the pool holds on both sides, USD")
+    usd: Annotated[Number, Field(gt=0, le=1e12)] = Field(
+        description="what the pool holds on both sides, USD, up to 10^12"
+    )
     pegged: bool = Field(
         default=False, description="the two are worth the same, so positions are a hundred times narrower"
     )
@@ -328,8 +331,7 @@ class Venues:
 
     def _placed(self, j: int, pool: UniswapV3Pool | UniswapV4Pool, price: int) -> UniswapV3Pool | UniswapV4Pool:
         """Pool j with positions around a price (sqrtPriceX96), where it then stands."""
-        if self._venues is None:
-            return pool
+        assert self._venues is not None  # noqa: S101  liquidity is placed only where venues are known
         side0, side1 = (self._side(token) for token in pool.tokens)
         return pool.placed(_nets(side0, side1, ceil(self._usd[j]), self._venues[j], price), price)
 
@@ -395,7 +397,7 @@ def _input(reserve: int, move: float, kept: float) -> int:
     (r + a)(r + g a) = r^2 e^move, solved for a without cancellation.
     """
     gained = expm1(move)
-    return max(int(2 * reserve * gained / ((1 + kept) + sqrt((1 + kept) ** 2 + 4 * kept * gained))), 1)
+    return int(2 * reserve * gained / ((1 + kept) + sqrt((1 + kept) ** 2 + 4 * kept * gained)))
 
 
 def open_pool(
@@ -408,7 +410,22 @@ def open_pool(
         number: of the pool; gives its address.
         tokens: address and decimals by symbol.
         prices: USD for one whole token, by symbol.
+
+    Raises:
+        InputError: a contract could not hold so much, or so little, of its tokens.
     """
+    try:
+        return _opened(venue, number, tokens, prices)
+    except ValidationError as error:
+        name = "/".join(venue.tokens)
+        raise InputError(
+            f"a pool of {name} with ${venue.usd:,.0f}: {explain(error)}: change usd, or decimals"
+        ) from None
+
+
+def _opened(
+    venue: Venue, number: int, tokens: Mapping[str, tuple[str, int]], prices: Mapping[str, float]
+) -> TradingPool:
     symbols = sorted(venue.tokens, key=lambda symbol: int(tokens[symbol][0], 16))
     token0, token1 = (tokens[symbol][0] for symbol in symbols)
     side0, side1 = (Side(tokens[symbol][1], answer_of(log(prices[symbol]))) for symbol in symbols)

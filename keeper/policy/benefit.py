@@ -49,7 +49,7 @@ class Balance:
         if curve <= 0:
             return None
         slope, constant = ratio * self.proportional, ratio * self.gas
-        return (slope + sqrt(max(slope**2 + 4 * curve * constant, 0.0))) / (2 * curve)
+        return (slope + sqrt(slope**2 + 4 * curve * constant)) / (2 * curve)
 
     def scale_that_moves(self) -> float | None:
         """By how much the drift would have to be larger for some part of the way to pay.

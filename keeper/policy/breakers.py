@@ -95,7 +95,7 @@ def _excess_loss(history: History, breakers: Breakers) -> str | None:
     if not executed or executed[-1].nav == 0:
         return None
     last = executed[-1]
-    excess = mul_div(max(last.cost - last.predicted_cost, 0), WAD, last.nav)
+    excess = mul_div(last.cost - last.predicted_cost, WAD, last.nav)
     if excess <= to_wad(breakers.max_excess_loss):
         return None
     return (

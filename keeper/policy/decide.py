@@ -314,10 +314,11 @@ def _why_not(plan: Plan, violation: Violation | None, without_gas: Plan | None) 
     hold = problem.hold
     if plan.objective > hold:
         return None
+    needed = _drift_needed(problem, _whole_way(problem))
     return (
         f"rebalancing does not pay: the best plan takes {dollars(-hold - plan.tracking)} off a tracking penalty of"
         f" {dollars(-hold)} and costs {dollars(to_float(plan.cost) + plan.gas_usd)} (trading {usd(plan.cost)}, gas"
-        f" {dollars(plan.gas_usd)}): {dollars(hold - plan.objective)} too much{_drift_needed(problem)}"
+        f" {dollars(plan.gas_usd)}): {dollars(hold - plan.objective)} too much{needed}"
     )
 
 
@@ -342,18 +343,26 @@ def _nothing_pays(plan: Plan, own: Problem) -> str:
     if plan.dropped:
         return "no trade that pays can be started with what the vault holds"
     too_much = "rebalancing does not pay: the pools take more for any trade than it takes off a tracking penalty of"
-    return f"{too_much} {dollars(-own.hold)}{_drift_needed(own)}"
+    whole = _whole_way(own)
+    if whole is None:
+        return f"{too_much} {dollars(-own.hold)}: no way leads to the targets"
+    missing = f": all the way, {dollars(whole.cost - whole.taken)} is missing" if whole.cost > whole.taken else ""
+    return f"{too_much} {dollars(-own.hold)}{missing}{_drift_needed(own, whole)}"
 
 
-def _drift_needed(problem: Problem) -> str:
-    """What drift would make some trade pay, by what it costs to go all the way; empty if there is no telling."""
+def _whole_way(problem: Problem) -> Balance | None:
+    """What going all the way would bring and cost, whether the vault and the gas allow it or not; None if no way is."""
     snapshot = problem.snapshot
-    targets = tuple(mul_div(snapshot.nav, target, WAD) for target in snapshot.targets)
-    all_the_way = optimise(towards(problem, targets).but(thorough=False))
-    if not all_the_way.swaps:
-        return ""
-    balance = Balance.of(replace(all_the_way, problem=problem), _PLAIN_BENEFIT)
-    return more_drift(balance.scale_that_moves(), Basket.of(snapshot).drift)
+    way = towards(problem, tuple(mul_div(snapshot.nav, target, WAD) for target in snapshot.targets))
+    plan = optimise(way.but(thorough=False))
+    if not plan.swaps:
+        plan = optimise(way.but(thorough=False, limits=None, gas_price=0))
+    return Balance.of(replace(plan, problem=problem), _PLAIN_BENEFIT) if plan.swaps else None
+
+
+def _drift_needed(problem: Problem, whole: Balance | None) -> str:
+    """What drift would make some trade pay, by what it costs to go all the way; empty if there is no telling."""
+    return "" if whole is None else more_drift(whole.scale_that_moves(), Basket.of(problem.snapshot).drift)
 
 
 def _forbidden(problem: Problem, limits: Limits) -> Violation | None:

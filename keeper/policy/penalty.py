@@ -48,8 +48,7 @@ def penalty_of(snapshot: Snapshot, policy: Policy) -> Penalty:
     horizon = float(risk.horizon_seconds or expected_wait(snapshot, policy, expected))
     kappa = risk.risk_aversion * variance * horizon
     note = f"; a distance counts {kappa:.4g} times its square over 2 NAV, for {horizon:.0f} s"
-    # A basket that does not move needs no rebalance, but the solver needs a number.
-    return Penalty(max(kappa, 1e-12), covariance_of(snapshot, policy), horizon, note + expected.note(risk.forecast))
+    return Penalty(kappa, covariance_of(snapshot, policy), horizon, note + expected.note(risk.forecast))
 
 
 def expected_wait(snapshot: Snapshot, policy: Policy, expected: Outlook) -> float:

@@ -30,7 +30,7 @@ def slices_for(twap: Twap, balance: Balance, horizon: float | None, most: int) -
     """How many slices a rebalance is to have: 1 is all at once.
 
     With ``slices: auto`` as many as cost least by `cost_of_slices`; ``horizon`` is the time, seconds, in which the
-    whole distance costs what the rebalance takes off. Never more than ``most``.
+    whole distance costs what the rebalance takes off. Never more than ``most``, 1 at least.
     """
     if twap.slices != "auto":
         return max(min(twap.slices, most), 1)

@@ -23,7 +23,7 @@ def broken(snapshot: Snapshot, policy: Policy, decision: Decision) -> str | None
     for scenario in policy.stress.before_trade:
         lost, words = _lost(scenario, snapshot, policy, decision)
         most = to_wad(scenario.max_loss)
-        part = mul_div_up(max(lost, 0), WAD, snapshot.nav)
+        part = mul_div_up(lost, WAD, snapshot.nav)
         if part > most:
             return (
                 f"stress: {words} the batch would lose {usd(lost)}, {percent(part)} of NAV,"
@@ -57,7 +57,7 @@ def _wrong(scenario: OracleError, snapshot: Snapshot, decision: Decision) -> tup
     delta = to_wad(scenario.delta)
     outcome = _measure(snapshot, decision, _simulated(decision))
     lost = snapshot.nav - outcome.nav + mul_div_up(outcome.sold + outcome.bought, delta, WAD)
-    return mul_div_up(max(lost, 0), WAD, WAD - delta), f"with oracle prices wrong by {percent(delta)}"
+    return mul_div_up(lost, WAD, WAD - delta), f"with oracle prices wrong by {percent(delta)}"
 
 
 def _fallen(scenario: Fall, snapshot: Snapshot, decision: Decision) -> tuple[int, str]:

@@ -53,15 +53,17 @@ class CapWeighted(Model):
     """
 
     kind: Literal["cap_weighted"] = "cap_weighted"
-    supply: dict[str, Annotated[Number, Field(gt=0)]] = Field(description="whole tokens by symbol, above 0")
+    supply: dict[str, Annotated[Number, Field(gt=0, le=1e30)]] = Field(
+        description="whole tokens by symbol, above 0 to 10^30"
+    )
     max_weight: Annotated[Fraction, Field(gt=0, le=1)] = Field(
         default=Decimal(1), description="of any asset; fraction, above 0 to 1"
     )
 
 
 class _Estimated(Model):
-    days: Annotated[int, Field(ge=2)] = Field(
-        default=90, description="daily returns that the estimate is made of, 2 or more"
+    days: Annotated[int, Field(ge=3)] = Field(
+        default=90, description="daily returns that the estimate is made of, 3 or more: two always agree, or oppose"
     )
 
 
@@ -88,8 +90,9 @@ class MeanVariance(_Estimated):
     """
 
     kind: Literal["mean_variance"] = "mean_variance"
-    risk_aversion: Annotated[Number, Field(gt=0)] | None = Field(
-        default=None, description="a, dimensionless, above 0; absent: least variance, and no mean is estimated"
+    risk_aversion: Annotated[Number, Field(gt=0, le=1e6)] | None = Field(
+        default=None,
+        description="a, dimensionless, above 0 to a million; absent: least variance, and no mean is estimated",
     )
     min_weight: Annotated[Fraction, Field(lt=1)] = Field(default=Decimal(0), description="of any asset; fraction")
     max_weight: Annotated[Fraction, Field(gt=0, le=1)] = Field(default=Decimal(1), description="of any asset; fraction")
@@ -260,5 +263,10 @@ def _estimated(
             if low * len(symbols) > 1 or high * len(symbols) < 1:
                 raise InputError(
                     f"targets: weights from {low:g} to {high:g} cannot sum to 1 with {len(symbols)} assets"
+                )
+            if method.risk_aversion is not None and len(returns) <= len(symbols):
+                raise InputError(
+                    f"targets: {len(returns)} days are too few to estimate the means of {len(symbols)} assets: give"
+                    f" more days than assets, or leave risk_aversion out"
                 )
             return allocation.mean_variance(returns, method.risk_aversion, low, high)

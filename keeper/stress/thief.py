@@ -72,7 +72,7 @@ def _theft(basket: Basket, limits: Limits, worth: Sequence[int], greed: int) -> 
     taken = {
         i: amount_of(value, basket.prices[i], basket.decimals[i]) for i, value in _fill(above, excess, most).items()
     }
-    owed = max(most - mul_div(loss, greed, WAD), 0)
+    owed = most - mul_div(loss, greed, WAD)
     paid = {
         i: amount_of_up(value, basket.prices[i], basket.decimals[i]) for i, value in _fill(below, excess, owed).items()
     }

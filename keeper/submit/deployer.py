@@ -11,7 +11,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from eth_typing import HexAddress, HexStr
 from eth_utils.address import to_checksum_address
 from pydantic import Field, ValidationError, model_validator
@@ -24,6 +23,7 @@ from keeper.chain.fields import Address, Strict
 from keeper.chain.rpc import Endpoint
 from keeper.domain.errors import InputError, explain
 from keeper.domain.limits import LimitsConfig
+from keeper.domain.parse import read_yaml
 from keeper.submit.order import ZERO_ADDRESS
 from keeper.submit.signer import development_addresses
 from keeper.units import Fraction, format_units, to_wad
@@ -214,13 +214,13 @@ class DeployConfig(Strict):
     def load(cls, path: Path) -> DeployConfig:
         """Reads a YAML file; raises `InputError`."""
         try:
-            return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+            return cls.model_validate(read_yaml(path.read_text(encoding="utf-8"), str(path)))
         except OSError as error:
             raise InputError(f"cannot read the deployment configuration {path}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise InputError(f"the deployment configuration {path} is not text") from None
         except ValidationError as error:
             raise InputError(f"{path}: {explain(error)}") from None
-        except yaml.YAMLError as error:
-            raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
 
 
 def deploy(

@@ -132,3 +132,27 @@ def test_a_quantity_that_never_moves_can_be_drawn():
     assert "nan" not in curves(
         np.array([0.0, 1.0]), [Curve("a", "c0", flat(100, 100))], str, logarithmic=True, describe="x"
     )
+
+
+@pytest.mark.parametrize("values", [(4.0, 5.0), (-5.0, -4.0)], ids=["above", "below"])
+def test_an_axis_that_holds_zero_has_it_where_nothing_is_near(values):
+    def drawn(zero):
+        line = Curve("name", "c0", flat(*values))
+        return curves(np.array([0.0, DAY]), [line], "{:.0f}".format, zero=zero, describe="a line")
+
+    assert ">0<" in drawn(True)
+    assert ">0<" not in drawn(False)
+
+
+def test_pieces_on_both_sides_of_zero_stay_on_the_page():
+    svg = bars([("a", [("c0", 1.0), ("c1", -3.0)])], str, describe="x")
+    wide = svg[: svg.index("slim")]
+    page = float(re.search(r'viewBox="0 0 (\d+)', wide)[1])
+    ends = [float(x) + float(width) for x, width in re.findall(r'bar c\d" x="([\d.]+)" y="20" width="([\d.]+)"', wide)]
+    assert max(ends) <= page - 60
+
+
+def test_points_that_fall_together_are_drawn_once():
+    many = flat(*([1.0] * 5000 + [2.0]))
+    svg = curves(np.linspace(0.0, 1.0, 5001), [Curve("a", "c0", many)], str, describe="x")
+    assert "l0 0l" not in svg

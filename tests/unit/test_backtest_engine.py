@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from keeper.backtest import Fill, Setup, Step, load_setup, simulate
-from keeper.backtest.engine import Disturbance, World
+from keeper.backtest.engine import Disturbance, World, _tally_of
 from keeper.domain import Decision, InputError, Policy, Snapshot
 from keeper.domain.limits import LimitsConfig
+from keeper.market import Window
 from keeper.market.gas import ConstantGas
 from keeper.market.paths import Asset, PricePath
 from keeper.market.venues import Frictions, Venue
@@ -462,7 +463,7 @@ def test_a_run_goes_on_from_a_snapshot():
         ),
         (lambda: load_setup("basket: {WETH: 0.5, USDC: 0.4}"), "the targets sum to 0.9, they must sum to 1"),
         (lambda: load_setup("depths: []"), "depths: unknown field"),
-        (lambda: load_setup("{"), "neither JSON nor YAML"),
+        (lambda: load_setup("{"), "it is not YAML"),
         (lambda: load_setup("latency_steps: -1"), "latency_steps"),
     ],
 )
@@ -520,3 +521,15 @@ def test_depth_that_the_simulation_did_not_place_cannot_be_taken_away():
 
     with pytest.raises(InputError, match="the depth of these pools is not known"):
         list(simulate(setup(), path(), policy(), start=begun(), disturbance=Drained()))
+
+
+def test_of_no_rows_nothing_is_simulated():
+    assert list(simulate(setup(), Window(path(), start=10**12), policy())) == []
+
+
+def test_a_vault_of_which_nothing_is_known_has_cooled_down():
+    start = next(simulate(setup(limits=None), path(), policy(0.9))).snapshot
+    limits = limited().encoded()
+    tally = _tally_of(start, limits)
+    assert (tally.loss_level, tally.turnover_level) == (0, 0)
+    assert tally.ready_at(limits) == start.block.timestamp

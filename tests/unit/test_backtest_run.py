@@ -17,7 +17,7 @@ from simulated import made_fill, made_step
 from keeper.backtest import Setup, load_setup
 from keeper.backtest.metrics import Meter
 from keeper.backtest.record import Record
-from keeper.backtest.report import write_report
+from keeper.backtest.report import _dollars, write_report
 from keeper.backtest.run import Entry, Ran, Result, Variation, output_folder, remarks, run
 from keeper.backtest.run import simulate as simulated
 from keeper.cli import main
@@ -370,6 +370,43 @@ def test_the_folder_one_stands_in_is_foreign_too(tmp_path, monkeypatch):
         pass
 
 
+def test_a_result_that_a_kill_left_under_its_other_name_is_found_again(tmp_path):
+    """The earlier result makes room for the new one by a rename, which a kill may follow."""
+    (tmp_path / ".out.old").mkdir()
+    (tmp_path / ".out.old" / "result.json").write_text("earlier")
+    with pytest.raises(RuntimeError, match="again"), output_folder(tmp_path / "out"):
+        raise RuntimeError("again")
+    assert (tmp_path / "out" / "result.json").read_text() == "earlier"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_result_that_cannot_take_its_place_leaves_the_earlier_one(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "result.json").write_text("earlier")
+    rename = Path.rename
+
+    def refused(self, target):
+        if self.name == ".out.part":
+            raise OSError("no")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(OSError, match="no"), output_folder(tmp_path / "out"):
+        pass
+    monkeypatch.undo()
+    with output_folder(tmp_path / "out"):
+        assert (tmp_path / "out" / "result.json").read_text() == "earlier"
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with (
+        pytest.raises(InputError, match=r"cannot write to .*out: Not a directory"),
+        output_folder(tmp_path / "file" / "out"),
+    ):
+        pass
+
+
 def test_a_file_in_the_way_is_refused(tmp_path):
     (tmp_path / "out").write_text("x")
     with pytest.raises(InputError, match="is no folder"), output_folder(tmp_path / "out"):
@@ -386,9 +423,12 @@ def test_a_file_in_the_way_is_refused(tmp_path):
         (("--basket", "WETH"), "--basket takes SYMBOL=WEIGHT"),
         (("--basket", "WETH=0.5,WETH=0.5"), "--basket names WETH twice"),
         (("--from", "soon"), "--from soon is no day"),
-        (("--from", "2020-02-01", "--to", "2020-01-01"), "stop must come after start"),
+        (("--from", "2020-02-01", "--to", "2020-01-01"), "--from 2020-02-01 must come before --to 2020-01-01"),
         (("--from", "2030-01-01", "--days", "1"), "two rows of prices at least, there are 0"),
         (("--days", "0"), "Invalid value for '--days'"),
+        (("--band", "nan"), "nan is no finite number"),
+        (("--basket", "=1"), "--basket takes SYMBOL=WEIGHT"),
+        (("--latency", "3600"), "latency_seconds is 3600, which must be shorter than the 3600 s between prices"),
     ],
 )
 def test_bad_usage_is_one_line_exit_code_2_and_no_folder(files, keeper, arguments, message):
@@ -405,6 +445,20 @@ def test_bad_usage_is_one_line_exit_code_2_and_no_folder(files, keeper, argument
         ("--setup", "- a\n", "must be a mapping of fields"),
         ("--setup", "bascet: {}\n", "bascet: unknown field"),
         ("--setup", "basket: {WETH: [\n", "is not YAML"),
+        ("--setup", "basket: {WETH: 1}\nbasket: {WBTC: 1}\n", "basket is given twice"),
+        ("--setup", "capital_usd: 0.5\n", "capital_usd: Input should be greater than or equal to 1"),
+        ("--setup", "capital_usd: 1e13\n", "capital_usd: Input should be less than or equal to 1000000000000"),
+        ("--setup", "depth_scale: 1e7\n", "depth_scale: Input should be less than or equal to 1000000"),
+        ("--setup", "feeds: {WTH: {deviation: 0.01}}\n", "feeds: WTH is neither in the basket nor in a pool"),
+        ("--setup", "decimals: {WTH: 6}\n", "decimals: WTH is neither in the basket nor in a pool"),
+        ("--setup", "decimals: {LINK: 36}\n", "a pool of LINK/WETH with $3,000,000: reserve"),
+        ("--setup", "gas: {file: nowhere.csv}\n", "cannot read the gas file"),
+        ("--depth", "[]\n", "has no pools: list some, or leave --depth out"),
+        (
+            "--depth",
+            "- {kind: uniswap_v2, tokens: [WETH, USDC], usd: 1e13}\n",
+            "usd: Input should be less than or equal",
+        ),
         ("--depth", "- {kind: uniswap_v2, tokens: [WETH, WETH], usd: 1}\n", "a pool of WETH against itself"),
         ("--policy", "trigger: {kind: band}\ntracking_penalty: 1\n", "a band needs absolute or relative"),
         ("--gas", "time,base_fee_wei\n5,x\n", "row 2: 'x' is no whole number"),
@@ -421,5 +475,45 @@ def test_a_bad_file_is_one_line_and_exit_code_2(files, keeper, name, text, messa
     assert err.count("\n") == 1
 
 
+PRICES = "time,symbol,close\n" + "".join(
+    f"{60 * k},{symbol},{9 + k % 2}\n" for k in range(3) for symbol in ("ETH", "A")
+)
+
+
+def test_a_name_that_stands_for_nothing_is_refused(files, keeper):
+    (files / "prices.csv").write_text(PRICES)
+    code, out, err = keeper("--prices", files / "prices.csv", "--name", "WETH=ETH", "--name", "WBTC=BTC")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "--name WBTC=BTC: neither basket nor pools have WBTC" in err
+
+
+def test_what_pays_for_gas_may_have_another_name_in_the_file(files, keeper):
+    (files / "prices.csv").write_text(PRICES)
+    (files / "pools.yaml").write_text("[{kind: uniswap_v2, tokens: [A, WETH], usd: 1e6}]")
+    named = ("--prices", files / "prices.csv", "--name", "WETH=ETH", "--depth", files / "pools.yaml")
+    assert keeper(*named, "--basket", "A=0.5,WETH=0.5", "--sensitivity", "none")[0] == 0
+
+
+def test_a_basket_of_a_setup_that_is_no_mapping_is_not_replaced(files, keeper):
+    (files / "prices.csv").write_text(PRICES)
+    (files / "bad.yaml").write_text("basket: []\n")
+    code, _, err = keeper("--prices", files / "prices.csv", "--setup", files / "bad.yaml")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "basket: must be a mapping" in err
+
+
 def test_no_default_policy_is_needed_to_read_a_setup_back():
     assert load_setup(Setup().model_dump_json()) == Setup()
+
+
+def test_a_report_of_a_run_without_batches_and_variations_has_no_place_for_them(files, keeper):
+    (files / "asleep.yaml").write_text(POLICY.replace("0.01", "0.9"))
+    assert keeper("--setup", files / "setup.yaml", "--policy", files / "asleep.yaml", "--days", 2,
+                  "--sensitivity", "none")[0] == 0  # fmt: skip
+    page = Page((files / "out" / "report.html").read_text())
+    assert "How much hangs on the frictions" not in page.text
+    assert "All 0 batches" not in page.text
+
+
+def test_dollars_are_written_in_the_unit_that_fits():
+    assert [_dollars(value) for value in (5.0, 1500.0, -2.5e6, 3e9)] == ["$5.00", "$1.5k", "$-2.5M", "$3B"]

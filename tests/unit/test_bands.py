@@ -12,6 +12,7 @@ from keeper.policy.bands import edge_values, half_widths, optimal_width, volatil
 from keeper.policy.forecasts import outlook
 from keeper.policy.guard import Basket, check_outcome
 from keeper.policy.penalty import expected_wait, penalty_of
+from keeper.policy.risk import covariance_of, targets_of
 from keeper.units import WAD
 
 DAY = 86_400
@@ -321,3 +322,54 @@ def test_a_coin_that_is_not_in_the_basket_cannot_have_an_edge():
     by = policy(trigger={"kind": "band", "absolute": 0.1, "assets": {"LINK": {"absolute": 0.1}}}, extent="edge")
     with pytest.raises(InputError, match="a band is for link"):
         half_widths(by.trigger, snapshot(BASKET, POOLS), by)
+
+
+# At the edges of the formulas
+
+
+@pytest.mark.parametrize(("rate", "variance"), [(1e-6, 0.0), (0.0, 1e-9), (0.0, 0.0)])
+@pytest.mark.parametrize("inner", [None, 0.0, 0.1])
+def test_what_costs_nothing_or_does_not_move_needs_no_band(rate, variance, inner):
+    assert optimal_width(rate, variance, 0.003, 0.0, inner) == 1.0
+
+
+def test_where_a_dollar_pays_no_more_the_band_ends_if_it_would_end_before():
+    assert optimal_width(1e-4, 1e-12, 0.003, 0.0, 0.1) == 0.1
+
+
+def test_a_band_whose_trades_stop_at_its_edge_has_the_cube_root_s_width():
+    seen, by = moved(0.03, tracking_penalty=0.5, horizon_seconds=WEEK, extent="edge", **VOLATILE)
+    spread = outlook(seen, by.trigger.forecast).drift_variances(targets_of(seen))
+    found = [width / seen.nav / WAD for width in volatility_widths(by.trigger, seen, by)]
+    assert found == pytest.approx(np.cbrt(1.5 * 0.003 * spread * WEEK / 0.5))
+
+
+@pytest.mark.parametrize(("daily", "absolute", "seconds"), [(0.2, 0.0001, 600), (0.0001, 0.9, 90 * DAY)])
+def test_the_time_to_the_next_trade_stays_between_ten_minutes_and_ninety_days(daily, absolute, seconds):
+    band = {"kind": "band", "absolute": absolute}
+    seen, by = moved(daily, tracking_penalty={"risk_aversion": 4}, trigger=band)
+    assert penalty_of(seen, by).horizon == seconds
+
+
+@pytest.mark.parametrize("more", [{}, {"covariance": "forecast"}], ids=["identity", "covariance"])
+def test_a_basket_that_never_moved_is_decided_on(more):
+    seen, by = moved(0.0, tracking_penalty={"risk_aversion": 4, "horizon_seconds": DAY}, **more)
+    assert decide(seen, by).action == "hold"
+    assert penalty_of(seen, by).kappa > 0
+
+
+def test_a_covariance_of_what_never_moved_has_one_answer():
+    seen, by = moved(0.0, tracking_penalty=0.5, covariance="forecast")
+    assert np.linalg.eigvalsh(covariance_of(seen, by)).min() > 0
+
+
+def test_a_covariance_that_is_given_is_what_distances_are_counted_by():
+    rows = ((1.0, 0.0, 0.2), (0.0, 4.0, 0.0), (0.2, 0.0, 9.0))
+    given_ = {"tokens": ("WETH", "USDC", "WBTC"), "matrix": rows}
+    seen, by = moved(0.03, tracking_penalty=0.5, covariance=given_)
+    assert penalty_of(seen, by).covariance == pytest.approx(np.array([[4, 0, 0], [0, 1, 0.2], [0, 0.2, 9]]), abs=1e-6)
+
+
+def test_a_penalty_of_next_to_nothing_is_decided_on():
+    seen, by = moved(0.03, tracking_penalty={"risk_aversion": 1e-30, "horizon_seconds": 60})
+    assert decide(seen, by).action == "hold"

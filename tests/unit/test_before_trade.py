@@ -50,6 +50,14 @@ def test_the_plan_sells_weth_for_usdc():
     assert BOUGHT < SOLD < NAV // 8
 
 
+def test_a_batch_that_gains_breaks_no_scenario():
+    twice = [{"amount": 2 * buy.amount, "min_amount": 2 * buy.amount} for buy in FREE.buys]
+    buys = tuple(buy.model_copy(update=more) for buy, more in zip(FREE.buys, twice, strict=True))
+    gaining = FREE.model_copy(update={"buys": buys})
+    for scenario in ({"kind": "oracle_error", "delta": "0.001"}, {"kind": "sandwich"}):
+        assert broken(FACTS, stressed(**scenario, max_loss="0.000000000000000001"), gaining) is None
+
+
 def test_without_scenarios_a_plan_is_sent():
     assert broken(FACTS, policy(), FREE) is None
 

@@ -109,6 +109,15 @@ def test_for_impact_alone_no_drift_is_large_enough():
     assert Balance(taken=1.0, proportional=0.0, impact=2.0, gas=0.0).scale_that_pays(1.0) is None
 
 
+@pytest.mark.parametrize("taken", [0.0, -1.0])
+def test_where_the_way_brings_nothing_no_drift_makes_it_move(taken):
+    assert Balance(taken, proportional=1.0, impact=1.0, gas=1.0).scale_that_moves() is None
+
+
+def test_a_batch_that_gains_by_its_size_moves_for_what_it_costs_in_proportion():
+    assert Balance(taken=1.0, proportional=1.0, impact=-2.0, gas=1.0).scale_that_moves() == 0.5
+
+
 @given(taken=dollars, proportional=dollars, impact=dollars, gas=dollars, ratio=st.floats(0.1, 10))
 def test_at_the_scale_that_pays_benefit_is_the_ratio_times_cost(taken, proportional, impact, gas, ratio):
     scale = Balance(taken, proportional, impact, gas).scale_that_pays(ratio)
@@ -239,6 +248,47 @@ def test_a_rebalance_too_small_for_slices_is_made_at_once():
     assert "; in one batch: each of more would make less progress than the vault demands" in decision.reason
 
 
+def test_the_last_slice_goes_all_the_way_that_pays():
+    first, by = sliced(facts(), extent="optimum", tracking_penalty=0.1)
+    past = executed(remember(None, facts(), by), first, NOW)
+    nearly = past.replaced(programme=past.programme.model_copy(update={"done": 3}))
+    seen = at(facts(), NOW + 3600, {}).model_copy(update={"past": nearly})
+    last = decide(seen, by)
+    whole = decide(seen, policy(extent="optimum", tracking_penalty=0.1))
+    assert (last.swaps, last.certificate) == (whole.swaps, whole.certificate)
+    assert last.reason.endswith("; slice 4 of 4")
+
+
+def test_a_slice_that_has_become_too_small_for_the_vault_is_held_with_what_it_lacks():
+    limits = LIMITS.model_copy(update={"min_progress": 4 * WAD // 100})
+    first, by = sliced(facts(limits=limits))
+    past = executed(remember(None, facts(limits=limits), by), first, NOW)
+    near = facts({USDC: (0.53, 0.5), WETH: (0.47, 0.5)}, limits=limits)
+    seen = at(near, NOW + 600, {}).model_copy(update={"past": past})
+    held = decide(seen, by)
+    assert held.action == "hold"
+    found = re.match(
+        r"no plan stays within the vault's limits: of the best one without them, the gap closes from \$[\d,.]+ to"
+        r" \$[\d,.]+, by less than \$40,000\.00; slice 2 of 4",
+        held.reason,
+    )
+    assert found is not None, held.reason
+
+
+def test_as_many_slices_as_are_asked_for_where_the_vault_demands_no_progress():
+    limits = LIMITS.model_copy(update={"min_progress": 0})
+    assert sliced(facts(limits=limits))[0].programme.slices == 4
+
+
+def test_a_rebalance_that_just_makes_the_progress_demanded_says_why_it_has_no_slices():
+    whole, _ = sliced(facts(), schedule={"kind": "once"})
+    moved = whole.estimate.drift_before - whole.estimate.drift_after
+    limits = LIMITS.model_copy(update={"min_progress": round(0.98 * moved * WAD)})
+    decision, _ = sliced(facts(limits=limits))
+    assert decision.action == "rebalance"
+    assert "; in one batch: each of more would make less progress than the vault demands" in decision.reason
+
+
 def test_a_slice_that_does_not_pay_any_more_says_until_when_it_waits():
     first, by = sliced(facts())
     past = executed(remember(None, facts(), by), first, NOW)
@@ -314,6 +364,7 @@ def test_automatic_slices_are_no_more_than_the_most():
     assert slices_for(auto(max_slices=3), BALANCE, 1e9, 100) == 3
     assert slices_for(auto(), BALANCE, 1e9, 2) == 2
     assert slices_for(auto(), BALANCE, 1e9, 0) == 1
+    assert slices_for(Twap(slices=4, interval_seconds=600), BALANCE, None, 0) == 1
 
 
 @pytest.mark.parametrize("changes", [{"refill_half_life_seconds": 10**9}, {"interval_seconds": 86_400}])
@@ -328,8 +379,8 @@ def test_a_drift_that_need_not_be_more_is_not_named():
 
 
 def test_where_nothing_leads_all_the_way_no_drift_is_named():
-    """A pool that keeps more than half of what goes in: no route goes towards the targets whatever they are worth."""
-    seen = snapshot({USDC: (0.6, 0.5), WETH: (0.4, 0.5)}, (v2_pool(1, USDC, WETH, 1e7, fee_pips=600_000),))
+    """A pool that keeps nearly all of what goes in: no route goes towards the targets whatever they are worth."""
+    seen = snapshot({USDC: (0.6, 0.5), WETH: (0.4, 0.5)}, (v2_pool(1, USDC, WETH, 1e7, fee_pips=990_000),))
     reason = decide(seen, policy(tracking_penalty=0.5, **GAS)).reason
     assert reason.startswith("rebalancing does not pay")
     assert "drift would" not in reason

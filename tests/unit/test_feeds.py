@@ -5,7 +5,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from keeper.market.feeds import Feeds, FeedTerms, Path, Way
+from keeper.market.feeds import Feeds, FeedTerms, Path, Way, answer_of
 
 HOUR = 3600
 SEED = np.random.SeedSequence(5)
@@ -98,3 +98,8 @@ def test_a_price_between_two_rows_is_on_the_way_to_the_next():
 def test_a_price_before_any_row_is_known_cannot_be_asked_for():
     with pytest.raises(ValueError, match="no row after 3600 is known"):
         Path(HOUR, np.zeros(1), SEED).through(HOUR, HOUR, np.zeros(1))
+
+
+def test_a_feed_never_says_that_something_is_worth_nothing():
+    assert answer_of(np.log(1e-12)) == 1
+    assert answer_of(np.log(2.5)) == 250_000_000

@@ -15,7 +15,17 @@ from keeper.backtest.training import Closes, train
 from keeper.config import read_policy
 from keeper.domain import DriftModel, Ewma, Garch, GarchModel, Har, HarModel, InputError, Policy, load_policy
 from keeper.policy import decide, remember
-from keeper.policy.forecasts import correlations, drift_outlook, ewma, garch, har, next_variance, outlook
+from keeper.policy.forecasts import (
+    correlations,
+    drift_features,
+    drift_outlook,
+    ewma,
+    garch,
+    har,
+    next_variance,
+    outlook,
+)
+from keeper.policy.triggers import signal_of
 
 DAY = 86_400
 BASKET = {USDC: (0.4, 0.4), WETH: (0.3, 0.3), WBTC: (0.3, 0.3)}
@@ -229,6 +239,26 @@ def test_the_trigger_says_the_probability_and_what_is_missing():
     assert reason.endswith("is missing")
 
 
+@pytest.mark.parametrize(("threshold", "fires"), [("below", True), ("at", False)])
+def test_a_probability_above_the_threshold_fires(threshold, fires):
+    by, basket = forecast_of_drift((0.4, 0.3, 0.3))
+    seen = remembered([(2500.0, 60_000.0 + day % 2) for day in range(60)], by, basket)
+    probability = drift_outlook(seen, by.trigger.model)
+    limit = probability if threshold == "at" else 0.999 * probability
+    found = signal_of(by.trigger.model_copy(update={"threshold": limit}), seen, by)
+    assert found.fires == fires
+    assert found.why.endswith(f"is {probability:.3f}" if fires else "0.000 is missing")
+
+
+def test_of_a_basket_that_never_moved_there_is_a_probability():
+    by, basket = forecast_of_drift((0.4, 0.3, 0.3))
+    assert 0 <= drift_outlook(remembered([(2500.0, 60_000.0)] * 60, by, basket), by.trigger.model) <= 1
+
+
+def test_a_variance_that_is_gone_is_a_feature_still():
+    assert np.isfinite(drift_features(np.array([0.01]), 0.03, np.array([0.0]), 0.0)).all()
+
+
 def test_with_too_few_prices_it_is_a_band_of_the_models_width():
     by, basket = forecast_of_drift((0.42, 0.28, 0.3))
     flat = [(2500.0, 60_000.0)] * 5
@@ -435,3 +465,16 @@ def test_training_samples_hourly_prices_as_a_keeper_remembers_them():
 def test_what_cannot_be_trained_is_one_clear_line(kind, more, rows, message):
     with pytest.raises(InputError, match=message):
         train(kind, closes(rows), **{"samples": 90} | more)
+
+
+def test_a_forecast_of_nothing_has_a_loss_still():
+    assert np.isfinite(training._loss(0.0, 0.0))
+
+
+def test_a_model_may_be_named_within_a_combination(tmp_path):
+    (tmp_path / "har.json").write_text(json.dumps(HAR))
+    band = "{kind: volatility_band, forecast: {kind: har, model: har.json}}"
+    trigger = f"{{kind: any, of: [{band}, {{kind: all, of: [{band}]}}]}}"
+    (tmp_path / "policy.yaml").write_text(f"{{trigger: {trigger}, tracking_penalty: 0.5, horizon_seconds: 60}}")
+    both = read_policy(tmp_path / "policy.yaml").trigger.of
+    assert both[0].forecast.model == both[1].of[0].forecast.model == HarModel.model_validate(HAR)

@@ -158,7 +158,11 @@ def test_a_gap_that_is_allowed_stands_at_the_close_before_it(written):
         (csv("0,A,1", "10,A,inf"), "row 3: 'inf' is no price"),
         (csv("0,A,1", "10,A,"), "row 3: an empty cell is no price"),
         (csv("0,A,1", "10,A,cheap"), "row 3: 'cheap' is no price"),
+        (csv("0,A,1", "10,A,1_000"), "row 3: '1_000' is no price"),
+        (csv("0,A,1", "10,A,1e-9"), "row 3: '1e-9' is no price that a feed could say"),
+        (csv("0,A,1", "10,A,2e10"), "row 3: '2e10' is no price that a feed could say"),
         (csv("0,A,1", "10,,2"), "row 3: there is no symbol"),
+        (csv("0,A,1,2", "10,A,2,3", header="time,symbol,close,Close"), "there are two columns close: leave one of"),
         (csv("0,A,1", "noon,A,2"), "row 3: 'noon' is no time"),
         (csv("0,A,1", ",A,2"), "row 3: an empty cell is no time"),
         (csv("0,A,1", "0.5,A,2"), "row 3: '0.5' is no time: give whole unix seconds"),
@@ -186,6 +190,70 @@ def test_bad_rows_are_named(written, text, message):
     assert message in str(raised.value)
     assert str(path) in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "kind"),
+    [
+        ("close", True, "bool"),
+        ("close", [1.0], "list"),
+        ("time", True, "bool"),
+        ("time", [1], "list"),
+        ("symbol", ["A"], "list"),
+        ("symbol", 1.5, "double"),
+    ],
+)
+def test_a_column_of_a_parquet_file_that_cannot_be_one_is_named(tmp_path, column, value, kind):
+    path = tmp_path / "prices.parquet"
+    cells = {"time": [0, 10], "symbol": ["A", "A"], "close": [1.0, 2.0]} | {column: [value, value]}
+    parquet.write_table(pa.table(cells), path)
+    with pytest.raises(InputError, match=f"the column {column} holds {kind}.*: write it as another type"):
+        PriceFile(path)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        {"close": pa.array([1, 2], pa.decimal128(10, 2))},
+        {"close": ["1", "2"]},
+        {"close": [1, 2]},
+        {"time": pa.array([0, 10_000], pa.timestamp("ms"))},
+        {"time": ["0", "10"]},
+        {"symbol": pa.array(["A", "A"]).dictionary_encode()},
+    ],
+    ids=["decimals", "text", "whole numbers", "moments", "times as text", "dictionary"],
+)
+def test_a_parquet_file_may_spell_its_columns_in_many_ways(tmp_path, cells):
+    path = tmp_path / "prices.parquet"
+    parquet.write_table(pa.table({"time": [0, 10], "symbol": ["A", "A"], "close": [1.0, 2.0]} | cells), path)
+    assert rows(PriceFile(path)) == [(0, 1), (10, 2)]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "says"),
+    [("utf-16", "it is UTF-16: save it as UTF-8"), ("latin-1", "invalid UTF8 data: save it as UTF-8")],
+)
+def test_another_encoding_is_said_to_be_one(tmp_path, encoding, says):
+    path = tmp_path / "prices.csv"
+    path.write_bytes(csv("0,Ä,1", "10,Ä,2").encode(encoding))
+    with pytest.raises(InputError, match=says):
+        PriceFile(path)
+
+
+def test_the_least_and_the_greatest_price_of_a_feed_are_prices(written):
+    assert rows(PriceFile(written(csv("0,A,1e-8", "10,A,1e10")))) == [(0, 1e-8), (10, 1e10)]
+
+
+def test_a_symbol_is_asked_for_once(written):
+    with pytest.raises(InputError, match="A is asked for twice: name each asset of the basket once"):
+        PriceFile(written(MIXED), ("A", "B", "A"))
+    with pytest.raises(InputError, match="A is asked for twice"):
+        PriceFile(written(MIXED), ("A", "B"), names={"B": "A"})
+
+
+def test_two_names_do_not_become_one_symbol(written):
+    with pytest.raises(InputError, match="two names in it would be A: name the symbols that are wanted"):
+        PriceFile(written(MIXED), names={"A": "B"})
 
 
 def test_a_bad_row_of_a_parquet_file_is_numbered_from_one(tmp_path):

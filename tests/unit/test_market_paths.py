@@ -156,6 +156,7 @@ def test_a_window_is_the_rows_from_start_until_before_stop():
     window = Window(path, 200, 300)
     assert [time for time, _ in window] == list(range(200, 300, 10))
     assert length_hint(window) == 10
+    assert length_hint(Window(window.prices, window.start)) == length_hint(window.prices)
     assert (window.symbols, window.step) == (("A",), 10)
     assert [time for time, _ in Window(path, stop=25)] == [0, 10, 20]
     assert next(iter(Window(path, start=955)))[0] == 960

@@ -226,3 +226,36 @@ def test_depth_that_nobody_keeps_cannot_be_scaled():
     venues = Venues(opened.pools, PLACES, START, frictions=Frictions(), seed=np.random.SeedSequence(1))
     with pytest.raises(InputError, match="the depth of these pools is not known"):
         venues.scale(0.5)
+
+
+@pytest.mark.parametrize("kind", ["uniswap_v2", "uniswap_v3", "uniswap_v4"])
+def test_a_pool_is_of_its_venue_s_kind(kind):
+    (pool,) = market(Venue(kind=kind, tokens=("WETH", "USDC"), fee_pips=3000, usd=1e6)).all
+    assert pool.kind == kind
+
+
+def test_more_legs_than_are_drawn_at_once_have_a_number_each():
+    """A step of a fortnight is more than 256 legs of an hour."""
+    venues = market(PAIR, POOL)
+    legs = 400
+    venues.move(np.full(legs, 3600), np.tile(to(0.001), (legs, 1)), 5.0)
+    assert venues._draw(legs).shape == (legs, 2)
+
+
+@pytest.mark.parametrize("venue", [PAIR, POOL])
+def test_a_move_that_is_too_small_for_a_swap_is_none(venue):
+    venues = market(venue)
+    if venue is POOL:  # at a price that is a whole number as a float too
+        price = int(float(venues.pools[0].sqrt_price_x96))
+        venues.pools[0] = venues.pools[0].model_copy(update={"sqrt_price_x96": price})
+    before = venues.pools[0]
+    assert venues._trade(0, 1e-40, False, anew=False) is None
+    assert venues.pools[0] is before
+
+
+def test_a_pool_that_no_contract_could_hold_is_refused_by_its_tokens():
+    tokens = TOKENS | {"USDC": (TOKENS["USDC"][0], 36)}
+    with pytest.raises(
+        InputError, match=r"a pool of WETH/USDC with \$10,000,000: reserve.: .*: change usd, or decimals"
+    ):
+        open_pool(PAIR, 0, tokens, {"WETH": 2000.0, "USDC": 1.0})

@@ -6,6 +6,7 @@ import pytest
 
 from keeper.chain import artifacts
 from keeper.domain import Always, Band, GasUnits, InputError, Policy, load_policy
+from keeper.domain.parse import load_decision, read_yaml
 from keeper.pools import Pool
 
 
@@ -37,6 +38,17 @@ def test_a_policy_survives_its_file():
     assert load_policy(policy.model_dump_json()) == policy
 
 
+def test_yaml_may_merge_mappings_and_give_a_key_of_theirs_anew():
+    text = "gas_units: {<<: &units {base: 1, uniswap_v2: 2}, base: 3}\ntrigger: {kind: always}\ntracking_penalty: 1\n"
+    units = load_policy(text).gas_units
+    assert (units.base, units.uniswap_v2) == (3, 2)
+
+
+def test_a_ceiling_on_gas_may_be_what_gas_is_said_to_cost():
+    text = "{trigger: {kind: always}, tracking_penalty: 1, gas_price_wei: 100, max_gas_price_wei: 100}"
+    assert load_policy(text).max_gas_price_wei == 100
+
+
 def test_a_covariance_can_be_written_in_yaml():
     rows = "{tokens: [WETH, USDC], matrix: [[1, 0.5], [0.5, 1]]}"
     asked = load_policy(f"{{trigger: {{kind: always}}, tracking_penalty: 1, covariance: {rows}}}")
@@ -46,10 +58,36 @@ def test_a_covariance_can_be_written_in_yaml():
 MISTAKES = [
     ("", "must be a mapping of fields"),
     ("[1]", "must be a mapping of fields"),
-    ("a: [", "neither JSON nor YAML"),
+    ("a: [", "it is not YAML"),
     ("&a [*a]", "contains itself"),
     ("[" * 100_000, "nested too deeply"),
     ("{tracking_penalty: 1}", "trigger: missing"),
+    ("{trigger: {}, tracking_penalty: 1}", "trigger: kind is missing"),
+    ("{trigger: always, tracking_penalty: 1}", "trigger: must be a mapping of fields"),
+    (
+        "{trigger: {kind: always}, tracking_penalty: 1, tracking_penalty: 2}",
+        "it is not YAML: tracking_penalty is given twice",
+    ),
+    ('{"trigger": {"kind": "always"}, "slippage": 0.1, "slippage": 0.2}', "policy: slippage is given twice"),
+    ("{trigger: {kind: always}, tracking_penalty: 1, 2020-01-01: 1}", "has a key that is no text"),
+    ("{trigger: {kind: always}, tracking_penalty: 2020-13-45}", "it is not YAML: month must be in"),
+    ('{"tracking_penalty": ' + "9" * 5000 + "}", "it is not YAML: Exceeds the limit"),
+    (
+        "{trigger: {kind: any, of: [{kind: calendar}]}, tracking_penalty: 1}",
+        r"trigger\.any\.of\.0\.calendar\.every_seconds: missing$",
+    ),
+    (
+        "{trigger: {kind: band, assets: {WETH: {absolute: 0.1}, weth: {absolute: 0.2}}}, tracking_penalty: 1}",
+        "assets: WETH and weth are the same: keep one of them",
+    ),
+    (
+        "{trigger: {kind: always}, tracking_penalty: 1, covariance: {tokens: [A, a], matrix: [[1, 0], [0, 1]]}}",
+        "covariance: tokens: A is listed twice",
+    ),
+    (
+        "{trigger: {kind: always}, tracking_penalty: 1, gas_price_wei: 101, max_gas_price_wei: 100}",
+        "max_gas_price_wei is 100, below the 101 that gas_price_wei says",
+    ),
     ("{trigger: {kind: always}}", "tracking_penalty: missing"),
     ("{trigger: {kind: always}, tracking_penalty: 0}", "tracking_penalty: Input should be greater than 0"),
     ("{trigger: {kind: always}, tracking_penalty: -1}", "tracking_penalty: Input should be greater than 0"),
@@ -85,7 +123,7 @@ MISTAKES += [
 ]
 
 
-@pytest.mark.parametrize(("text", "message"), MISTAKES, ids=[text for text, _ in MISTAKES])
+@pytest.mark.parametrize(("text", "message"), MISTAKES, ids=[text[:150] for text, _ in MISTAKES])
 def test_a_mistake_in_a_policy_gives_one_clear_line(text, message):
     with pytest.raises(InputError, match=message) as refused:
         load_policy(text)
@@ -118,3 +156,16 @@ def test_the_units_of_gas_cover_what_a_kind_of_pool_takes_more_than_a_pair(row):
     (pair,) = (other for other in MEASURED["executor_swap"] if other["kind"] == "uniswap_v2")
     more = row["most"] - pair["least"]
     assert more <= GasUnits().of(row["kind"]) - GasUnits().uniswap_v2 + 1_000 <= more + 2_000
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("&a [*a]", "nested too deeply, or contains itself"), ("? 2020-01-01\n: 1", "no text")]
+)
+def test_what_json_could_not_say_is_no_file_of_ours(text, says):
+    with pytest.raises(InputError, match=f"the file .*{says}"):
+        read_yaml(text, "the file")
+
+
+def test_a_plan_that_is_none_is_one_line():
+    with pytest.raises(InputError, match=r"plan: .*Invalid JSON"):
+        load_decision("{")

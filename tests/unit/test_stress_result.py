@@ -2,7 +2,8 @@
 
 from keeper.policy.bound import Bound
 from keeper.policy.guard import Basket
-from keeper.stress.result import Check, Ledger, Result, deviation
+from keeper.stress.report import print_results
+from keeper.stress.result import Check, Event, Ledger, Result, deviation
 from keeper.units import WAD
 
 BOUND = Bound(loss_budget=WAD // 100, turnover_budget=WAD, window=1000)
@@ -74,3 +75,13 @@ def test_one_broken_bound_breaks_the_result():
     assert not result(fine, broken).held
     assert result(fine).loss_bp == 50
     assert [check["held"] for check in result(fine, broken).to_json()["checks"]] == [True, False]
+
+
+def test_what_happened_is_told_below_the_table_of_those_to_whom_something_did(capsys):
+    def result(name, *events):
+        return Result(name, "simulation", 60, 1.0, 0.0, 0.0, 0.0, 0.0, 0, events, (), 0.0)
+
+    print_results([result("calm"), result("storm", Event(3660, "vault", "reverted"))])
+    told = capsys.readouterr().out
+    assert told.count("calm") == 1
+    assert told.endswith("storm\n  after 1 h 01 min the vault: reverted\n")

@@ -13,7 +13,7 @@ from keeper.domain import Policy
 from keeper.market.paths import PricePath
 from keeper.market.venues import Venue
 from keeper.stress import simulated
-from keeper.stress.simulated import SCENARIOS, _crash, _depeg, _Shocked, _Watch, play
+from keeper.stress.simulated import SCENARIOS, _crash, _depeg, _Shocked, _slide, _Watch, play
 
 BASKET = {"WETH": Decimal("0.5"), "WBTC": Decimal("0.3"), "USDC": Decimal("0.2")}
 SETUP = Setup(
@@ -120,3 +120,22 @@ def test_the_command_simulates_without_a_chain(monkeypatch, capsys):
         ("many at once", "simulation"),
     ]
     assert said.splitlines()[-1] == "· simulation 2 of 2: many at once"
+
+
+@pytest.mark.parametrize(
+    ("shape", "row", "part"),
+    [
+        (_crash, 0, 1.0),
+        (_crash, 1, 1 - 0.4 / 3),
+        (_crash, 3, 0.6),
+        (_crash, 39, 0.9),
+        (_crash, 500, 0.9),
+        (_slide, 0, 1.0),
+        (_slide, 72, 1 - 1 / 6),
+        (_slide, 144, 2 / 3),
+        (_slide, 500, 2 / 3),
+    ],
+)
+def test_a_price_goes_its_way_and_stays(shape, row, part):
+    assert shape(row, "WETH") == pytest.approx(part)
+    assert shape(row, "USDC") == 1.0

@@ -177,6 +177,18 @@ def test_a_cluster_by_address_gives_what_this_machine_gives(tmp_path):
     results.close()
 
 
+def test_a_cluster_whose_workers_are_still_to_come_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(distributed.Client, "nthreads", lambda _: {})
+    wanted = loaded(tmp_path)[:1]
+    results = Results(tmp_path / "out")
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0", processes=False
+    ) as there:
+        assert run_sweep(wanted, results, lambda *_: None, scheduler=there.scheduler_address) == []
+    assert len(results.of(wanted)) == 1
+    results.close()
+
+
 def test_points_are_means_over_seeds(tmp_path):
     def entry(strategy: str, cost: float, error: float) -> dict[str, object]:
         metrics = {"cost_bp": {"total": cost}, "tracking_error": error, "turnover": 1.0, "trades": 2, "reverted": 0}
@@ -205,10 +217,18 @@ def test_points_are_means_over_seeds(tmp_path):
         ({"setup": {"basket": {"WETH": 0.5}}}, "setup"),
         ({"policy": {"file": "nowhere.yaml"}}, "nowhere.yaml"),
         ({"colour": "red"}, "colour"),
+        ({"markets": 5}, "markets"),
+        ({"markets": [{"regime": "gbm", "assets": {"DOGE": {}}}]}, "gbm: assets: DOGE is neither in the basket nor in"),
+        ({"policy": {"file": "broken.yaml"}}, "broken.yaml is not YAML"),
+        ({"policy": {"file": "binary.yaml"}}, "binary.yaml is not text"),
+        ({"setup": {"basket": {"WETH": 0.5, "WBTC": 0.5}, "gas": {"file": "nowhere.csv"}}}, "cannot read the gas file"),
+        ({"setup": {"basket": {"WETH": 0.5, "WBTC": 0.5}, "latency_seconds": 10**6}}, "latency_seconds is 1000000"),
     ],
 )
 def test_what_makes_no_sense_is_one_line_with_its_place_and_exit_code_2(tmp_path, capsys, changes, says):
     changes = {"strategies": {"band": {}}} | changes
+    (tmp_path / "broken.yaml").write_text("[")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff")
     with pytest.raises(SystemExit) as exited:
         main(["sweep", str(written(tmp_path, **changes)), "--out", str(tmp_path / "out")])
     printed, said = capsys.readouterr()
@@ -218,12 +238,42 @@ def test_what_makes_no_sense_is_one_line_with_its_place_and_exit_code_2(tmp_path
     assert says in said
 
 
-def test_a_market_without_rows_is_refused_where_it_is_run(tmp_path):
+def test_a_market_without_rows_is_refused_before_anything_runs(tmp_path):
     rows = "".join(f"{day * 86_400},{symbol},100\n" for day in range(10) for symbol in ("WETH", "WBTC"))
     (tmp_path / "prices.csv").write_text("time,symbol,close\n" + rows)
     market = {"prices_file": "prices.csv", "start": 20 * 86_400}
-    with pytest.raises(InputError, match="the market has no rows: widen its window"):
-        run_cell(loaded(tmp_path, markets=[market])[0].spec)
+    with pytest.raises(InputError, match="two rows of prices at least, there are 0: widen its window"):
+        loaded(tmp_path, markets=[market])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [(None, "cannot read .*: No such file"), (b"[", "is not YAML"), (b"\xff", "not text")]
+)
+def test_a_sweep_file_that_cannot_be_read_is_one_line(tmp_path, text, says):
+    path = tmp_path / "sweep.yaml"
+    if text is not None:
+        path.write_bytes(text)
+    with pytest.raises(InputError, match=says):
+        load_sweep(path)
+
+
+@pytest.mark.parametrize("line", [b"what is this\n", b'{"metrics": 1}\n', b"5\n", b"\xff\xfe\n"])
+def test_a_line_that_is_no_result_is_named_and_kept(tmp_path, line):
+    good = b'{"key": "a"}\n'
+    (tmp_path / "results.jsonl").write_bytes(good + line)
+    with pytest.raises(InputError, match=r"results\.jsonl: line 2 is no result of a sweep: move the file away"):
+        Results(tmp_path)
+    assert (tmp_path / "results.jsonl").read_bytes() == good + line
+
+
+def test_another_gas_file_is_another_run(tmp_path):
+    def keys(wei: int) -> list[str]:
+        sweeps._content.cache_clear()
+        (tmp_path / "gas.csv").write_text(f"time,base_fee_wei\n0,{wei}\n")
+        return [cell.key for cell in loaded(tmp_path, setup=SWEEP["setup"] | {"gas": {"file": "gas.csv"}})]
+
+    assert keys(5) == keys(5)
+    assert not set(keys(5)) & set(keys(6))
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):

@@ -33,5 +33,10 @@ def test_headroom_is_what_the_buckets_can_still_take():
     assert limits.turnover_headroom == LIMITS.turnover_budget
 
 
+def test_a_budget_that_was_lowered_below_its_level_leaves_nothing():
+    found = Tally(0, LIMITS.loss_budget + 1, LIMITS.turnover_budget + 1).limits(LIMITS, 0)
+    assert (found.loss_headroom, found.turnover_headroom) == (0, 0)
+
+
 def test_the_cooldown_counts_from_the_last_batch():
     assert Tally(100).ready_at(LIMITS) == 160

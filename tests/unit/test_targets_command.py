@@ -86,3 +86,10 @@ def test_prices_that_are_too_far_apart_are_refused(run, prices):
     code, _, err = run("--method", "equal")
     assert code == 2
     assert "prices that are 604800 s apart have none that are 86400 s apart" in err
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "0"])
+def test_a_value_that_is_no_value_is_refused(run, value):
+    code, out, err = run("--method", "equal", "--value", value)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "--value" in err

@@ -73,3 +73,10 @@ def test_no_theft_breaks_the_guard(dollars, percents, loss, turnover):
     theft = best_theft(before, limits, worth)
     if theft is not None:
         assert check_outcome(before, before.measure(theft.after(before.balances)), limits) is None
+
+
+@pytest.mark.parametrize("greed", [WAD, WAD + WAD // 1000])
+@pytest.mark.parametrize("changes", [{"dead_band": WAD // 2}, {"turnover_headroom": 0}], ids=["dead band", "turnover"])
+def test_what_the_vault_would_refuse_whole_is_not_even_tried(greed, changes):
+    limits = LIMITS.model_copy(update={"min_progress": 0} | changes)
+    assert best_theft(basket(400_000, 300_000, 200_000, 100_000), limits, PRICES, greed) is None

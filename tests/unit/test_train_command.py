@@ -93,7 +93,37 @@ def test_what_cannot_be_trained_is_one_line_and_exit_code_2(train, tmp_path, arg
     assert not (tmp_path / "model.json").exists()
 
 
-def test_a_model_that_cannot_be_written_is_one_line(train, tmp_path):
-    code, _, err = train("--kind", "har", "--out", str(tmp_path / "nowhere" / "model.json"))
-    assert code == 2
-    assert "cannot write the model to" in err.splitlines()[-1]
+def test_a_model_that_cannot_be_written_is_one_line_before_anything_is_fitted(train, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    code, out, err = train("--kind", "har", "--out", str(tmp_path / "file" / "model.json"))
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "cannot write" in err
+
+
+def test_what_is_written_over_stands_until_there_is_a_model(train, tmp_path):
+    (tmp_path / "model.json").write_text("an earlier one")
+    assert train("--kind", "har", "--until", "2019-02-01")[0] == 2
+    assert (tmp_path / "model.json").read_text() == "an earlier one"
+
+
+def test_a_refusal_leaves_no_empty_file(train, tmp_path):
+    assert train("--kind", "har", "--until", "2019-02-01")[0] == 2
+    assert not (tmp_path / "model.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--kind", "har", "--cash", "ETH"), "--cash ETH: it is in the basket already"),
+        (("--kind", "har", "--cash", "USDC", "--cash", "USDC"), "--cash USDC: it is in the basket already"),
+        (("--kind", "har", "--symbols", "ETH,ETH"), "ETH is asked for twice"),
+        (("--kind", "forecast", "--width", "nan"), "nan is no finite number"),
+        (("--kind", "forecast", "--width", "0.03", "--target", "ETH=nan"), "--target takes SYMBOL=WEIGHT"),
+        (("--kind", "forecast", "--width", "0.03", "--target", "ETH=much"), "--target takes SYMBOL=WEIGHT"),
+        (("--kind", "forecast", "--width", "0.03", "--target", "ETH=0.5", "--target", "ETH=0.5"), "names ETH twice"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line_before_anything_is_fitted(train, arguments, says):
+    code, out, err = train(*arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert says in err
