@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from keeper.domain.basket import Basket
 from keeper.domain.errors import InputError
 from keeper.pools.base import Model
 from keeper.units import Number
@@ -57,7 +57,7 @@ class FittedModel(Model):
             raise ValueError(f"the model is of version {version}, this one reads version {VERSION}: train it again")
         return version
 
-    def places(self, basket: Sequence[tuple[str, str]]) -> list[int]:
+    def places(self, basket: Basket) -> list[int]:
         """Where each asset of a basket (symbol and address) stands in the model, by its symbol.
 
         Raises:

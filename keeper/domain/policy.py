@@ -1,6 +1,6 @@
 """What the keeper is told: when to trade, how far, and when to refuse."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
 
+from keeper.domain.basket import Basket
 from keeper.domain.errors import InputError, explain
 from keeper.domain.forecast import Ewma, FittedModel, Forecast, returns_needed
 from keeper.domain.stress import Fall, Stress
@@ -74,7 +75,7 @@ class Covariance(Model):
             raise ValueError(f"the matrix is no covariance: its least eigenvalue is {least:.4g}")
         return self
 
-    def of(self, basket: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
+    def of(self, basket: Basket) -> NDArray[np.float64]:
         """The matrix by index of a basket (symbol and address of each asset), shape (assets, assets).
 
         Raises:
@@ -377,10 +378,6 @@ def models(policy: Policy) -> Iterator[FittedModel]:
     for forecast in forecasts(policy):
         if not isinstance(forecast, Ewma):
             yield forecast.model
-
-
-Basket = Sequence[tuple[str, str]]
-"""Symbol and address of each asset."""
 
 
 def check_basket(policy: Policy, basket: Basket) -> None:

@@ -1,10 +1,10 @@
 """Scenarios that a plan must stand before it is sent, each with what it may lose in it."""
 
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from keeper.domain.basket import Basket
 from keeper.domain.errors import InputError
 from keeper.pools.base import Model
 from keeper.units import Fraction, Number
@@ -34,7 +34,7 @@ class Fall(Model):
     fall: Annotated[Fraction, Field(gt=0, le=1)] = Field(description="of its price; fraction, above 0 to 1")
     max_loss: Loss = Field(description=_LOSS)
 
-    def token(self, basket: Sequence[tuple[str, str]]) -> str | None:
+    def token(self, basket: Basket) -> str | None:
         """Address of the asset that is named, None if none is. Raises `InputError` if it is not in the basket."""
         if self.asset is None:
             return None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from keeper.domain.basket import Basket
 from keeper.domain.errors import InputError
 from keeper.domain.forecast import DriftModel, Ewma, Forecast
 from keeper.pools.base import Model
@@ -61,7 +62,7 @@ class Band(Edges):
             raise ValueError(f"assets: {' and '.join(twice)} are the same: keep one of them")
         return self
 
-    def edges(self, basket: Sequence[tuple[str, str]]) -> list[Edges]:
+    def edges(self, basket: Basket) -> list[Edges]:
         """Those of each asset of a basket: symbol and address.
 
         Raises:
