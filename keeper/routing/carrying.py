@@ -25,84 +25,12 @@ _PARTS = 300
 """Partial swaps in which circles are gone round, in one of those rounds."""
 _WORTHWHILE = 1e-10
 """What a round must add to be kept, as a part of the basket's value."""
-_MARGIN = 1e-7
-"""How far inside the limits the solver stays, as a part of each: rounding must not carry a plan across."""
-_WORTHLESS = 1e-60
-"""Dollars per raw unit of a token that nothing leads to: a pool full of it is worth nothing."""
-_SATED = 1e-6
-"""A dollar of an asset that is worth less than this is not wanted."""
-_HARDLY = 1e-3
-"""Nor may one of an asset that is worth less than this be: barriers keep prices that far from zero."""
-_HALVINGS = 12
-"""How often another answer is tried to how much more a dollar must be worth for nothing to be thrown away."""
 _STILL = 1e-8
 """An asset that changes by less than this part of the basket's value, or comes so near to a bound, is to be there."""
 _MATERIAL = 1e-7
 """What must be missing to be named, and for a way to start circles to be sought, as a part of the basket's value."""
 _CORRECTIONS = 6
 """Times that trades are carried out with other amounts, where what is lost on the way leads an asset astray."""
-_DUST = 1e-12
-"""A trade below this part of the basket's value is rounding of the solver."""
-_PARTS = 300
-"""Partial swaps in which circles are gone round, in one of those rounds."""
-_WORTHWHILE = 1e-10
-"""What a round must add to be kept, as a part of the basket's value."""
-_MARGIN = 1e-7
-"""How far inside the limits the solver stays, as a part of each: rounding must not carry a plan across."""
-_WORTHLESS = 1e-60
-"""Dollars per raw unit of a token that nothing leads to: a pool full of it is worth nothing."""
-_SATED = 1e-6
-"""A dollar of an asset that is worth less than this is not wanted."""
-_HARDLY = 1e-3
-"""Nor may one of an asset that is worth less than this be: barriers keep prices that far from zero."""
-_HALVINGS = 12
-"""How often another answer is tried to how much more a dollar must be worth for nothing to be thrown away."""
-_STILL = 1e-8
-"""An asset that changes by less than this part of the basket's value, or comes so near to a bound, is to be there."""
-_MATERIAL = 1e-7
-"""What must be missing to be named, and for a way to start circles to be sought, as a part of the basket's value."""
-_CORRECTIONS = 6
-"""Times that trades are carried out with other amounts, where what is lost on the way leads an asset astray."""
-_DUST = 1e-12
-"""A trade below this part of the basket's value is rounding of the solver."""
-_WORTHWHILE = 1e-10
-"""What a round must add to be kept, as a part of the basket's value."""
-_MARGIN = 1e-7
-"""How far inside the limits the solver stays, as a part of each: rounding must not carry a plan across."""
-_WORTHLESS = 1e-60
-"""Dollars per raw unit of a token that nothing leads to: a pool full of it is worth nothing."""
-_SATED = 1e-6
-"""A dollar of an asset that is worth less than this is not wanted."""
-_HARDLY = 1e-3
-"""Nor may one of an asset that is worth less than this be: barriers keep prices that far from zero."""
-_HALVINGS = 12
-"""How often another answer is tried to how much more a dollar must be worth for nothing to be thrown away."""
-_STILL = 1e-8
-"""An asset that changes by less than this part of the basket's value, or comes so near to a bound, is to be there."""
-_MATERIAL = 1e-7
-"""What must be missing to be named, and for a way to start circles to be sought, as a part of the basket's value."""
-_CORRECTIONS = 6
-"""Times that trades are carried out with other amounts, where what is lost on the way leads an asset astray."""
-_DUST = 1e-12
-"""A trade below this part of the basket's value is rounding of the solver."""
-_STILL = 1e-8
-"""An asset that changes by less than this part of the basket's value, or comes so near to a bound, is to be there."""
-_MATERIAL = 1e-7
-"""What must be missing to be named, and for a way to start circles to be sought, as a part of the basket's value."""
-_CORRECTIONS = 6
-"""Times that trades are carried out with other amounts, where what is lost on the way leads an asset astray."""
-_DUST = 1e-12
-"""A trade below this part of the basket's value is rounding of the solver."""
-_MATERIAL = 1e-7
-"""What must be missing to be named, and for a way to start circles to be sought, as a part of the basket's value."""
-_CORRECTIONS = 6
-"""Times that trades are carried out with other amounts, where what is lost on the way leads an asset astray."""
-_DUST = 1e-12
-"""A trade below this part of the basket's value is rounding of the solver."""
-_CORRECTIONS = 6
-"""Times that trades are carried out with other amounts, where what is lost on the way leads an asset astray."""
-_DUST = 1e-12
-"""A trade below this part of the basket's value is rounding of the solver."""
 _DUST = 1e-12
 """A trade below this part of the basket's value is rounding of the solver."""
 
