@@ -330,6 +330,20 @@ def _all_inside(c: Floats, goal: Goal, blur: float, psi: Floats, slope: Floats) 
 
 
 @kernel
+def _newton_step(gradient: Floats, penalty: Floats, free: Ints) -> Floats:
+    """By how much the ``free`` variables, by place, change to where their part of the gradient is zero."""
+    count = len(free)
+    block = np.empty((count, count))
+    right = np.empty(count)
+    for i in range(count):
+        right[i] = gradient[free[i]]
+        for j in range(count):
+            block[i, j] = penalty[free[i], free[j]]
+    step: Floats = np.linalg.solve(block, right)
+    return step
+
+
+@kernel
 def _from_face_to_face(c: Floats, goal: Goal, psi: Floats) -> None:
     """The maximiser of `respond`, ``psi`` inside the box being the first guess, where the penalty is nearly singular.
 
@@ -350,13 +364,7 @@ def _from_face_to_face(c: Floats, goal: Goal, psi: Floats) -> None:
             if not held[i]:
                 free[count] = i
                 count += 1
-        block = np.empty((count, count))
-        right = np.empty(count)
-        for i in range(count):
-            right[i] = gradient[free[i]]
-            for j in range(count):
-                block[i, j] = penalty[free[i], free[j]]
-        step = np.linalg.solve(block, right)
+        step = _newton_step(gradient, penalty, free[:count])
         part = 1.0
         blocking = -1
         for i in range(count):
@@ -432,13 +440,7 @@ def respond(c: Floats, goal: Goal, blur: float, psi: Floats, slope: Floats) -> f
         if count == 0 or size <= 1e-13:
             settled = True
             break
-        block = np.empty((count, count))
-        right = np.empty(count)
-        for i in range(count):
-            right[i] = gradient[free[i]]
-            for j in range(count):
-                block[i, j] = penalty[free[i], free[j]]
-        step = np.linalg.solve(block, right)
+        step = _newton_step(gradient, penalty, free[:count])
         part = 1.0
         improved = False
         while part > 0.1:
