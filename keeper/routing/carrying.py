@@ -11,7 +11,6 @@ import numpy as np
 
 from keeper.routing.goal import Goal
 from keeper.routing.integers import Ledger, Trade, carry_out, last_exits
-from keeper.routing.jit import Ints
 from keeper.routing.market import Market
 from keeper.routing.plan import Plan
 from keeper.routing.problem import Problem
@@ -51,7 +50,7 @@ def carried_out(problem: Problem, goal: Goal, selection: Selection) -> Plan:
         # What is done without a start is done first, unless it takes a pool's other pair.
         wait = _better(trial, plan, best) and not market.shared
         if undone and missing > _MATERIAL * problem.nav_usd and not wait:
-            for start in starts(market, stuck, ledger, trades, undone, missing):
+            for start in starts(market, market.with_one_pair(stuck, trades), ledger, undone, missing):
                 started = _simulated(problem, ledger, [*trades, *start], fixed)
                 if _better(started[0], started[1], found[1]):
                     found = started
@@ -64,7 +63,7 @@ def carried_out(problem: Problem, goal: Goal, selection: Selection) -> Plan:
             if not any(failed) and (stuck == allowed).all():
                 return best
             market, wanted = _after(problem, goal, ledger)
-            allowed = _allowed(problem, market, ledger)
+            allowed = market.with_one_pair(problem.routable, ledger.swaps)
             stuck = allowed.copy()
         elif any(failed):
             lost = list(compress(zip(trades, curves, strict=True), failed))
@@ -100,17 +99,6 @@ def _after(problem: Problem, goal: Goal, ledger: Ledger) -> tuple[Market, Goal]:
     market.keep_to_one_swap(problem.market, ledger.swaps)
     done = np.array([float(ledger.change.get(token, 0)) for token in market.tokens]) * market.scale
     return market, goal.after(done)
-
-
-def _allowed(problem: Problem, market: Market, ledger: Ledger) -> Ints:
-    """1 for each curve that may be used after the swaps of ``ledger``, else 0: of a pool, the pair that they traded."""
-    on = problem.routable.copy()
-    if market.shared:
-        pairs = {swap.pool: {swap.token_in, swap.token_out} for swap in ledger.swaps}
-        for e, (place, a, b) in enumerate(zip(market.pool, market.curves.a, market.curves.b, strict=True)):
-            pair = {market.tokens[a], market.tokens[b]}
-            on[e] *= pairs.get(market.pools[place].name, pair) == pair
-    return on
 
 
 def _simulated(

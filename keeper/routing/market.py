@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import Protocol
 
 import numpy as np
 
@@ -15,6 +16,17 @@ from keeper.pools.curves import Concentrated, ConstantProduct, Curve, Stretch, W
 from keeper.routing import kernels
 from keeper.routing.jit import Floats, Ints
 from keeper.routing.kernels import Answers, Curves
+
+
+class Traded(Protocol):
+    """What a pool was traded for, or is to be."""
+
+    @property
+    def pool(self) -> str: ...
+    @property
+    def token_in(self) -> str: ...
+    @property
+    def token_out(self) -> str: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +99,16 @@ class Market:
                 if used := taken.get((name, self.tokens[token])):
                     left = then[kernels.MOST] * then[side] - used * self.scale[token]
                     now[kernels.MOST] = min(now[kernels.MOST], max(left, 0.0) / now[side])
+
+    def with_one_pair(self, on: Ints, done: Iterable[Traded]) -> Ints:
+        """The curves that are ``on`` (shape (curves,), 0 or 1) but, of pools in ``done``, those of other pairs."""
+        kept = on.copy()
+        if self.shared:
+            pairs = {trade.pool: {trade.token_in, trade.token_out} for trade in done}
+            for e, (place, a, b) in enumerate(zip(self.pool, self.curves.a, self.curves.b, strict=True)):
+                pair = {self.tokens[a], self.tokens[b]}
+                kept[e] *= pairs.get(self.pools[place].name, pair) == pair
+        return kept
 
     def answers(self) -> Answers:
         """Room for what every curve does."""

@@ -23,16 +23,16 @@ _WAYS = 3
 """Assets that are tried to buy it with."""
 
 
-def starts(  # noqa: PLR0917  what is there, and what is asked
-    market: Market, allowed: Ints, ledger: Ledger, trades: Sequence[Trade], undone: Sequence[Trade], most: float
+def starts(
+    market: Market, allowed: Ints, ledger: Ledger, undone: Sequence[Trade], most: float
 ) -> Iterator[list[Trade]]:
     """Trades that buy some of a token which ``undone`` ones turn in a circle, with an asset, and that sell it again.
 
-    Only through curves of ``market`` that are ``allowed`` (shape (curves,), 0 or 1) and, in a pool with many tokens,
-    trade the same pair as ``trades``. Nothing that loses more than ``most`` USD on the way there and back.
+    Only through curves of ``market`` that are ``allowed`` (shape (curves,), 0 or 1). Nothing that loses more than
+    ``most`` USD on the way there and back.
     """
     spent = turning(undone)
-    doors = _doors(market, allowed, trades)
+    doors = _doors(market, allowed)
     usd = dict(zip(market.tokens, map(float, market.scale), strict=True))
     for token in nlargest(_TOKENS, spent, key=spent.__getitem__):
         for laps in _LAPS:
@@ -71,14 +71,11 @@ class _Door(NamedTuple):
     depth: float
 
 
-def _doors(market: Market, allowed: Ints, trades: Sequence[Trade]) -> dict[str, list[_Door]]:
+def _doors(market: Market, allowed: Ints) -> dict[str, list[_Door]]:
     """The doors to each token."""
-    pairs = {trade.pool: {trade.token_in, trade.token_out} for trade in trades}
     doors: dict[str, list[_Door]] = defaultdict(list)
     for e in np.flatnonzero(allowed):
         pool, a, b = market.pools[market.pool[e]], market.tokens[market.curves.a[e]], market.tokens[market.curves.b[e]]
-        if pairs.get(pool.name, {a, b}) != {a, b}:
-            continue
         depth = pool.virtual_reserves(a, b)[0] * float(market.scale[market.curves.a[e]])
         if depth > 0:
             doors[b].append(_Door(pool.name, a, b, pool.fee_fraction, depth))

@@ -23,7 +23,8 @@ def found(*pools: BasePool, most: float = 1e6, usdc: float = 1e6, weth: float = 
         {USDC.address: USDC.amount(usdc), WETH.address: WETH.amount(weth)},
     )
     market = Market.of(tuple(ledger.pools.values()), PRICES)
-    return list(starts(market, np.ones(market.size, dtype=np.int64), ledger, UNDONE, UNDONE, most))
+    allowed = market.with_one_pair(np.ones(market.size, dtype=np.int64), UNDONE)
+    return list(starts(market, allowed, ledger, UNDONE, most))
 
 
 def ways(tries: list[list[Trade]]) -> set[tuple[str, ...]]:
